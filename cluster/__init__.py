@@ -1,0 +1,1 @@
+"""Processes and clocks: Ray actors, jobs, the metadata store, HTTP routes and supervision."""

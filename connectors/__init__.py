@@ -1,0 +1,1 @@
+"""Addresses: OPC UA endpoints, node ids, certificates, the gateway and the virtual plant."""

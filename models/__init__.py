@@ -1,0 +1,1 @@
+"""Numbers and equations of a park: no clock, no address, no process."""
