@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup setup-dev run test check bench fmt clean
+.PHONY: help setup setup-dev run test check bench fmt clean lock
 
 help:            ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,3 +46,9 @@ fmt: setup-dev   ## Format and mend what can be mended
 
 clean:           ## Remove .venv and caches (data stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+lock:            ## Recompute both lock files (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--group build pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--group build --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
