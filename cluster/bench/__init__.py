@@ -1,0 +1,1 @@
+"""Benches: figures of whole capabilities beside a peer, measured in the same run."""

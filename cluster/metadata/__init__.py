@@ -1,0 +1,1 @@
+"""The metadata store: endpoints, gateways, jobs and the audit trail."""

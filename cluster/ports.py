@@ -1,0 +1,306 @@
+"""What the faces may ask of the house: one protocol, shared by pages, routes and the command line.
+
+The implementation is `cluster.service`; a page or a route knows only this. Values are frozen
+dataclasses of the rooms below, re-exported here; tables are Arrow. Errors are those of
+`models.errors`, re-exported too. Every method may raise `NotFound` for an unknown park.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from connectors.opcua.report import (
+    BrowsedNode,
+    EndpointState,
+    EndpointStatus,
+    EndpointTest,
+    TestStep,
+)
+from models.errors import (
+    Conflict,
+    InputError,
+    InvalidInput,
+    NotFound,
+    Problem,
+    Refused,
+    TwinError,
+    Unavailable,
+)
+from twin.alarms import Alarm, AlarmState, Priority
+from twin.figures import Action, FigureSpec, Headroom
+from twin.label import Label
+from twin.whatif.outcome import Outcome, Provenance
+
+__all__ = [
+    "Action",
+    "Alarm",
+    "AlarmState",
+    "Asset",
+    "BrowsedNode",
+    "Conflict",
+    "EndpointSpec",
+    "EndpointState",
+    "EndpointStatus",
+    "EndpointTest",
+    "FigureSpec",
+    "Frame",
+    "Headroom",
+    "HistoryQuery",
+    "InputError",
+    "InvalidInput",
+    "Label",
+    "NotFound",
+    "Outcome",
+    "ParkService",
+    "ParkSummary",
+    "Priority",
+    "Problem",
+    "Provenance",
+    "Refused",
+    "Run",
+    "RunState",
+    "Tag",
+    "TestStep",
+    "TwinError",
+    "Unavailable",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkSummary:
+    """A park at a glance. ``demo`` tells that a virtual plant feeds it; ``speed`` its clock."""
+
+    id: str
+    label: Label
+    region: Label
+    tz: str
+    now_us: int
+    demo: bool
+    speed: float
+    endpoints_up: int
+    endpoints: int
+    tags: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One asset: ``id`` is its path below the park; ``attributes`` are shown as they are written
+    in the park file (with units); ``tags`` are tag paths, ``figures`` figure ids.
+    """
+
+    id: str
+    type: str
+    label: Label
+    parent: str | None
+    owner: str
+    attributes: Mapping[str, str]
+    tags: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A tag with its latest value; ``quality``: 0 good, 1 uncertain, 2 bad (stale is uncertain)."""
+
+    tag: int
+    path: str
+    unit: str
+    kind: str
+    endpoint: str
+    node: str
+    at_us: int | None
+    seen_us: int | None
+    value: float | None
+    text: str | None
+    status: int
+    quality: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Live values of one park at one second.
+
+    ``seq`` grows by one per frame; ``values`` holds figure id → value (None when not known),
+    ``quality`` only the ids that are not good; ``measured`` only those not wholly measured.
+    ``alarms`` counts unresolved ones by priority plus ``unacknowledged``. ``age_s``: seconds since
+    the twin last heard from any endpoint.
+    """
+
+    seq: int
+    now_us: int
+    speed: float
+    values: Mapping[str, float | None]
+    quality: Mapping[str, int]
+    measured: Mapping[str, float]
+    alarms: Mapping[str, int]
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryQuery:
+    """What to read: tag paths (or ``figure:<id>``), a left-closed interval and a step.
+
+    ``every_us`` None gives raw rows; ``points`` downsamples each tag to about that many rows;
+    ``known_at_us`` reads what was known then.
+    """
+
+    tags: tuple[str, ...]
+    since_us: int
+    until_us: int
+    every_us: int | None = None
+    points: int | None = None
+    known_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSpec:
+    """An endpoint as registered. Secrets by reference only (``env:NAME`` or ``file:PATH``).
+
+    ``mapping`` binds nodes (``nsu=<URI>;s=…``) to tag paths.
+    """
+
+    id: str
+    url: str
+    label: Label = field(default_factory=lambda: Label(vi="", en=""))
+    policy: str = "None"
+    mode: str = "None"
+    allow_insecure: bool = False
+    user: str = ""
+    password: str = ""
+    time_policy: str = "source"
+    sampling_ms: float = 1000.0
+    publishing_ms: float = 1000.0
+    enabled: bool = True
+    mapping: tuple[Mapping[str, str], ...] = ()
+
+
+class RunState:
+    """States of a what-if run."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A what-if run as the queue sees it; ``progress`` 0..1, times are wall time [us]."""
+
+    id: str
+    name: str
+    park: str
+    state: str
+    progress: float
+    priority: int
+    attempt: int
+    submitted_by: str
+    created_us: int
+    started_us: int | None
+    finished_us: int | None
+    from_us: int | None
+    horizon_us: int
+    branches: tuple[str, ...]
+    replications: int
+    error: str
+    result_hash: str
+
+
+class ParkService(Protocol):
+    """What pages, routes and verbs ask."""
+
+    async def parks(self) -> Sequence[ParkSummary]:
+        """All parks of this service."""
+
+    async def specs(self, park: str) -> Sequence[FigureSpec]:
+        """The live figures of a park, in order."""
+
+    async def frame(self, park: str) -> Frame:
+        """The newest frame."""
+
+    async def recent(self, park: str, figures: Sequence[str], minutes: float) -> pa.Table:
+        """Recent values of figures: columns at (timestamp us UTC), then one float64 per figure."""
+
+    async def headroom(self, park: str) -> Headroom:
+        """Headroom of the 110 kV station tonight."""
+
+    async def assets(self, park: str) -> Sequence[Asset]:
+        """All assets, parents before children."""
+
+    async def tags(self, park: str, pattern: str = "") -> Sequence[Tag]:
+        """Tags whose path contains the pattern (diacritics and case folded), with latest values."""
+
+    async def state(self, park: str, at_us: int | None, known_at_us: int | None) -> pa.Table:
+        """Every tag at a time: path, at, value, text, status, quality, origin."""
+
+    async def history(self, park: str, query: HistoryQuery) -> pa.Table:
+        """History of tags.
+
+        Raw: path, at, value, text, status, origin. With ``every_us``: path, at, mean, integral,
+        min, max, first, last, increase, n, good_s, covered_s (nulls where a kind has none).
+        """
+
+    async def kpis(self, park: str, since_us: int, until_us: int, every_us: int | None) -> pa.Table:
+        """ISO 22400 KPIs per line: asset, at, kpi, value, unit, good_fraction, quality, formula."""
+
+    async def energy(self, park: str, since_us: int, until_us: int, every_us: int) -> pa.Table:
+        """Energy by 15 min or coarser: at, flow (grid, solar, battery_in, battery_out, load,
+        site:<id>, aggregated), kwh, measured, cost_vnd, co2_kg, window (peak, normal, off_peak).
+        """
+
+    async def alarms(self, park: str, *, history: bool = False) -> Sequence[Alarm]:
+        """Unresolved alarms, or the ended ones too; never cut by a time range."""
+
+    async def acknowledge(self, park: str, alarms: Sequence[str], by: str, note: str) -> None:
+        """Acknowledge alarms."""
+
+    async def shelve(
+        self, park: str, alarms: Sequence[str], by: str, minutes: float, reason: str
+    ) -> None:
+        """Shelve alarms for a limited time; a reason is required; 0 minutes unshelves."""
+
+    async def endpoints(self, park: str) -> Sequence[EndpointStatus]:
+        """All endpoints with their status."""
+
+    async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
+        """Try an endpoint without saving it."""
+
+    async def endpoint_add(self, park: str, spec: EndpointSpec, *, force: bool = False) -> None:
+        """Test, then save and connect; `force` saves one that does not answer yet."""
+
+    async def endpoint_remove(self, park: str, endpoint: str) -> None:
+        """Disconnect and forget; its tags are closed, their history stays."""
+
+    async def endpoint_browse(self, park: str, url_or_id: str, node: str) -> Sequence[BrowsedNode]:
+        """Children of a node (empty: the Objects folder) with proposals for the mapping."""
+
+    async def endpoint_map(self, park: str, endpoint: str, mapping: Mapping[str, str]) -> None:
+        """Bind nodes to tag paths: node → path (empty path unbinds)."""
+
+    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+        """Trust the server certificate with this SHA-256 fingerprint."""
+
+    def whatif_schema(self) -> Mapping[str, object]:
+        """JSON Schema of `kind: WhatIf`, with titles and descriptions in vi and en."""
+
+    async def whatif_submit(self, text: str, by: str, priority: int = 0) -> Run:
+        """Queue a what-if given as YAML or JSON text."""
+
+    async def whatif_runs(self, park: str) -> Sequence[Run]:
+        """All runs, newest first."""
+
+    async def whatif_run(self, run: str) -> Run:
+        """One run."""
+
+    async def whatif_spec(self, run: str) -> str:
+        """The text it was submitted with."""
+
+    async def whatif_outcome(self, run: str) -> Outcome:
+        """Its outcome; Unavailable while it is not done."""
+
+    async def whatif_cancel(self, run: str, by: str) -> None:
+        """Cancel a queued or running run."""

@@ -1,0 +1,1 @@
+"""OPC UA: sources, decoding, browsing, testing and security."""

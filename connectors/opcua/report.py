@@ -1,0 +1,128 @@
+"""What an endpoint tells about itself: status, test steps and browsed nodes, as plain values."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class EndpointState(StrEnum):
+    """Where an endpoint stands."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    QUARANTINED = "quarantined"
+    """Connected, but its namespaces or identity do not match: no value counts until they do."""
+    OFFLINE = "offline"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStatus:
+    """One endpoint as its gateway sees it now.
+
+    Parameters
+    ----------
+    id, url, security
+        As registered; security e.g. ``None`` or ``Basic256Sha256/SignAndEncrypt``.
+    state, cause
+        Where it stands, and why when it is not connected.
+    since_us
+        Wall time of the last change of state [us].
+    requested, accepted, delivering
+        Items asked for, accepted by the server, and having sent a value.
+    values_per_s
+        Mean over the last 10 s.
+    lag_ms
+        Receive time minus source time, median of the last 10 s, after the time policy [ms].
+    clock_offset_s
+        Measured offset of the source clock to ours [s]; None before it was measured.
+    time_policy
+        ``source``, ``server`` or ``receive``: which time becomes `at`.
+    bridge_s
+        Seconds of outage the server's revised queues survive.
+    gaps, lost
+        Coverage gaps since start, and values known to be lost.
+    rejected
+        Node ids the server refused, with the reason.
+    """
+
+    id: str
+    url: str
+    security: str = "None"
+    state: EndpointState = EndpointState.CONNECTING
+    cause: str = ""
+    since_us: int = 0
+    requested: int = 0
+    accepted: int = 0
+    delivering: int = 0
+    values_per_s: float = 0.0
+    lag_ms: float | None = None
+    clock_offset_s: float | None = None
+    time_policy: str = "source"
+    bridge_s: float | None = None
+    gaps: int = 0
+    lost: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestStep:
+    """One step of an endpoint test: connect, security, session, namespaces, read, subscribe."""
+
+    __test__ = False
+
+    step: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointTest:
+    """Outcome of an endpoint test; `ok` only when every step passed."""
+
+    url: str
+    ok: bool
+    steps: tuple[TestStep, ...]
+    namespaces: tuple[str, ...] = ()
+    product: str = ""
+    policies: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowsedNode:
+    """One node of a server's address space.
+
+    Parameters
+    ----------
+    node
+        ``nsu=<URI>;<identifier>``; never a bare index.
+    name, node_class, data_type
+        Display name; Object, Variable or Method; data type name of a variable.
+    value, unit, status
+        Present value as text, engineering unit if the server tells it, StatusCode.
+    path
+        Browse path from the Objects folder, ``/`` between names.
+    has_children
+        Whether browsing below it makes sense.
+    proposal
+        Proposed tag path in the park; empty when nothing fits.
+    confidence
+        0..1, how sure the proposal is.
+    why
+        What the proposal rests on (name, unit, type).
+    """
+
+    node: str
+    name: str
+    node_class: str
+    path: str
+    data_type: str = ""
+    value: str = ""
+    unit: str = ""
+    status: int = 0
+    has_children: bool = False
+    proposal: str = ""
+    confidence: float = 0.0
+    why: str = ""

@@ -1,0 +1,1 @@
+"""The virtual plant: real OPC UA servers with physics, noise and planted faults."""

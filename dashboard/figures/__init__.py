@@ -1,0 +1,1 @@
+"""Pure functions from tables to plotly figures as plain dicts."""

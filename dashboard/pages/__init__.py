@@ -1,0 +1,1 @@
+"""Pages: a layout and its wiring, explicitly composed by the app."""

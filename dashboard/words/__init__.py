@@ -1,0 +1,1 @@
+"""The words of the user interface, Vietnamese and English, in one place."""

@@ -1,0 +1,1 @@
+"""The park file: its schema, its strict reading and its checks."""

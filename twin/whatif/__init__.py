@@ -1,0 +1,1 @@
+"""What-if: the file, typed changes, the compiled model, simulation, outcome and comparison."""
