@@ -1,6 +1,7 @@
 """A text in both languages of the user interface."""
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,3 +14,6 @@ class Label:
     def of(self, language: str) -> str:
         """The text in a language: ``vi`` or ``en``."""
         return self.vi if language == "vi" else self.en
+
+
+NO_LABEL: Final = Label(vi="", en="")

@@ -1,4 +1,4 @@
-"""What a what-if answers: per branch and KPI, per branch and time step, and per pair of branches."""
+"""What a what-if answers: per branch and KPI, per branch and time step, per pair of branches."""
 
 from dataclasses import dataclass
 from typing import Final
