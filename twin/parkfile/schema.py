@@ -391,7 +391,7 @@ class Endpoint(Strict):
     label: Text | None = None
     url: str = Field(pattern=r"^opc\.tcp://[^\s/@]+:\d+(/\S*)?$")
     security: str = Field("None", description="None, or <Policy>/<Sign|SignAndEncrypt>")
-    allow_insecure: bool = Field(False, description="Needed for security None")
+    allow_insecure: bool = Field(default=False, description="Needed for security None")
     user: str = ""
     password: str = Field("", pattern=r"^$|^(env|file):.+$", description="By reference only")
     time_policy: Literal["source", "server", "receive"] = "source"
