@@ -23,7 +23,7 @@ def never(_step: str) -> None:
 
 
 def kill_at(name: str, count: int) -> Failpoint:
-    """A fail-point that ends this process with SIGKILL when step `name` is met the count-th time."""
+    """A fail-point that ends this process with SIGKILL at the count-th meeting of step `name`."""
     left = count
 
     def step(met: str) -> None:
