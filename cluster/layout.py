@@ -1,0 +1,68 @@
+"""Where everything lies inside a data folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFolder:
+    """The folder of one installation; every path below it is named here and nowhere else."""
+
+    root: Path
+
+    @property
+    def ray_token(self) -> Path:
+        """Token of our own Ray, 0600."""
+        return self.root / "ray" / "token"
+
+    @property
+    def processes(self) -> Path:
+        """Record of the processes that belong to a running service."""
+        return self.root / "run" / "processes.json"
+
+    @property
+    def clock(self) -> Path:
+        """Park clock of the demo, kept over restarts."""
+        return self.root / "run" / "clock.json"
+
+    @property
+    def settings(self) -> Path:
+        """What the supervisor asked the service to run."""
+        return self.root / "run" / "service.json"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the log files."""
+        return self.root / "logs"
+
+    @property
+    def pki(self) -> Path:
+        """Own and trusted certificates of the gateways."""
+        return self.root / "pki"
+
+    @property
+    def runs(self) -> Path:
+        """Outcomes of what-if runs."""
+        return self.root / "runs"
+
+    def shard(self, park: str) -> Path:
+        """Journal and snapshot of a park."""
+        return self.root / "parks" / park / "shard"
+
+    def memory(self, park: str) -> Path:
+        """Sealed tables of a park."""
+        return self.root / "parks" / park / "memory"
+
+    def buffer(self, source: str) -> Path:
+        """Disk buffer of a gateway."""
+        return self.root / "gateways" / source
+
+    def plant(self, park: str) -> Path:
+        """State of the virtual plant of a park."""
+        return self.root / "plant" / park
+
+    def make(self) -> None:
+        """Create the root, readable by its owner alone."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.ray_token.parent, self.processes.parent, self.logs):
+            folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,0 +1,69 @@
+"""Logging, configured once at the door of each process: rotating files, plain or JSON lines."""
+
+import logging
+import logging.handlers
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+_BYTES: Final = 10 * 2**20
+_FILES: Final = 5
+_PLAIN: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LOUD: Final = ("asyncua", "uvicorn.access", "alembic", "ray", "httpx", "httpcore", "numba")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per record; what a call passed as ``extra`` becomes keys of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= extras(record)
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class PlainLines(logging.Formatter):
+    """A readable line; extras follow as ``key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        line = super().format(record)
+        more = " ".join(f"{key}={value}" for key, value in extras(record).items())
+        return f"{line} {more}" if more else line
+
+
+def extras(record: logging.LogRecord) -> dict[str, object]:
+    """What a call passed as ``extra``."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def configure(folder: Path, name: str, level: str = "INFO", style: str = "plain") -> None:
+    """Send this process's log to ``<folder>/<name>.log``, rotated; errors to the console too."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    formatter = JsonLines() if style == "json" else PlainLines(_PLAIN)
+    file = logging.handlers.RotatingFileHandler(
+        folder / f"{name}.log", maxBytes=_BYTES, backupCount=_FILES, encoding="utf-8"
+    )
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.ERROR)
+    for handler in (file, console):
+        handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.setLevel(level.upper())
+    root.addHandler(file)
+    root.addHandler(console)
+    for loud in _LOUD:
+        logging.getLogger(loud).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,1 @@
+"""Steps from one format of the metadata store to the next, shipped with the package."""

@@ -1,0 +1,13 @@
+"""Alembic's entry: runs the migrations on the connection `cluster.metadata.upgrade` hands over."""
+
+from alembic import context
+
+from cluster.metadata.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

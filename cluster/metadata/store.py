@@ -1,0 +1,347 @@
+"""The metadata store: short, blocking methods, each one transaction."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+import orjson
+from sqlalchemy import CursorResult, Engine, delete, select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from cluster.metadata.connect import connect, upgrade
+from cluster.metadata.tables import (
+    AuditRow,
+    EndpointRow,
+    GatewayRow,
+    MappingRow,
+    NoteRow,
+    ParkRow,
+    RunRow,
+)
+from cluster.ports import RunState
+from models.errors import Conflict, Corrupt, NotFound, Unavailable
+
+FILE_ORIGIN: Final = "file"
+REGISTERED: Final = "registered"
+_GENESIS: Final = "0" * 64
+
+
+class MetadataStore:
+    """Endpoints, gateways, runs, parks, notes and the audit trail of one installation."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, folder: Path, url: str | None = None) -> "MetadataStore":
+        """Open the store and bring it to this version's format."""
+        engine = connect(folder, url)
+        upgrade(engine, folder)
+        return cls(engine)
+
+    def close(self) -> None:
+        """Release every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            raise Unavailable(
+                f"the metadata store does not answer ({error.orig})",
+                "look at its disk or its server; it is tried again at the next call",
+            ) from error
+
+    # Parks
+
+    def put_park(self, row: ParkRow) -> None:
+        """Remember a park and the text it was applied from."""
+        with self._session() as session:
+            session.merge(row)
+
+    def parks(self) -> list[ParkRow]:
+        """All parks by id."""
+        with self._session() as session:
+            return list(session.scalars(select(ParkRow).order_by(ParkRow.id)))
+
+    # Endpoints and their mapping
+
+    def put_endpoint(self, row: EndpointRow) -> None:
+        """Add or replace an endpoint; a removed one comes back."""
+        with self._session() as session:
+            session.merge(row)
+
+    def endpoints(self, park: str) -> list[EndpointRow]:
+        """Every endpoint row of a park, removed ones too."""
+        with self._session() as session:
+            wanted = select(EndpointRow).where(EndpointRow.park == park)
+            return list(session.scalars(wanted.order_by(EndpointRow.created_us, EndpointRow.id)))
+
+    def remove_endpoint(self, park: str, endpoint: str, now_us: int) -> None:
+        """Mark an endpoint removed and drop its mapping.
+
+        Raises
+        ------
+        NotFound
+            When there is no such endpoint, or it was removed before.
+        """
+        with self._session() as session:
+            row = session.get(EndpointRow, (park, endpoint))
+            if row is None or row.removed_us is not None:
+                raise NotFound("endpoint", endpoint)
+            row.removed_us = now_us
+            session.execute(
+                delete(MappingRow).where(MappingRow.park == park, MappingRow.endpoint == endpoint)
+            )
+
+    def set_fingerprint(self, park: str, endpoint: str, fingerprint: str) -> None:
+        """Remember the certificate an operator trusts for an endpoint."""
+        with self._session() as session:
+            row = session.get(EndpointRow, (park, endpoint))
+            if row is None:
+                raise NotFound("endpoint", endpoint)
+            row.fingerprint = fingerprint
+
+    def map_nodes(self, park: str, endpoint: str, mapping: Mapping[str, str]) -> None:
+        """Bind nodes to tag paths; an empty path unbinds."""
+        with self._session() as session:
+            for node, path in mapping.items():
+                session.merge(MappingRow(park=park, endpoint=endpoint, node=node, path=path))
+
+    def mappings(self, park: str) -> list[MappingRow]:
+        """Every node bound or unbound at run time."""
+        with self._session() as session:
+            return list(session.scalars(select(MappingRow).where(MappingRow.park == park)))
+
+    # Gateways
+
+    def next_session(self, source: str, now_us: int) -> int:
+        """Count a start of a gateway for a shard; the new session, from 1."""
+        with self._session() as session:
+            row = session.get(GatewayRow, source)
+            if row is None:
+                row = GatewayRow(source=source, session=0, started_us=now_us)
+                session.add(row)
+            row.session += 1
+            row.started_us = now_us
+            return row.session
+
+    # Runs
+
+    def add_run(self, row: RunRow) -> RunRow:
+        """Queue a run."""
+        with self._session() as session:
+            if session.get(RunRow, row.id) is not None:
+                raise Conflict(f"run {row.id} is already there", "submit it without an id")
+            session.add(row)
+        return row
+
+    def run(self, run: str) -> RunRow:
+        """One run.
+
+        Raises
+        ------
+        NotFound
+            When there is none of that id.
+        """
+        with self._session() as session:
+            row = session.get(RunRow, run)
+            if row is None:
+                raise NotFound("run", run, tuple(session.scalars(select(RunRow.id))))
+            return row
+
+    def runs(self, park: str | None = None, limit: int = 500) -> list[RunRow]:
+        """Runs, newest first."""
+        wanted = select(RunRow).order_by(RunRow.created_us.desc(), RunRow.id).limit(limit)
+        if park is not None:
+            wanted = wanted.where(RunRow.park == park)
+        with self._session() as session:
+            return list(session.scalars(wanted))
+
+    def claim_run(self, owner: str, now_us: int) -> RunRow | None:
+        """Take the queued run of the highest priority, the oldest of them; None when none waits."""
+        first = (
+            select(RunRow.id)
+            .where(RunRow.state == RunState.QUEUED)
+            .order_by(RunRow.priority.desc(), RunRow.created_us, RunRow.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._session() as session:
+            run = session.scalar(first)
+            if run is None:
+                return None
+            row = session.get_one(RunRow, run)
+            row.state, row.owner = RunState.RUNNING, owner
+            row.attempt += 1
+            row.started_us = row.heartbeat_us = now_us
+            row.progress = 0.0
+            return row
+
+    def beat_run(self, run: str, owner: str, progress: float, now_us: int) -> str:
+        """Say that a run is alive; who wants it cancelled, or an empty text.
+
+        Raises
+        ------
+        Conflict
+            When the run no longer belongs to this owner.
+        """
+        with self._session() as session:
+            row = session.get_one(RunRow, run)
+            if row.state != RunState.RUNNING or row.owner != owner:
+                raise Conflict(f"run {run} is {row.state} and belongs to {row.owner or 'nobody'}")
+            row.progress, row.heartbeat_us = progress, now_us
+            return row.cancel_by
+
+    def keep_snapshot(self, run: str, snapshot: bytes, from_us: int) -> None:
+        """Keep the state a run starts from, so that a retry starts from the same."""
+        with self._session() as session:
+            row = session.get_one(RunRow, run)
+            row.snapshot, row.from_us = snapshot, from_us
+
+    def finish_run(
+        self,
+        run: str,
+        owner: str,
+        state: str,
+        now_us: int,
+        *,
+        error: str = "",
+        result_hash: str = "",
+        outcome: Mapping[str, object] | None = None,
+    ) -> None:
+        """Close a run this owner holds; nothing happens when it no longer does."""
+        with self._session() as session:
+            session.execute(
+                update(RunRow)
+                .where(RunRow.id == run, RunRow.owner == owner, RunRow.state == RunState.RUNNING)
+                .values(
+                    state=state,
+                    finished_us=now_us,
+                    progress=1.0 if state == RunState.DONE else RunRow.progress,
+                    error=error,
+                    result_hash=result_hash,
+                    outcome=dict(outcome) if outcome is not None else None,
+                )
+            )
+
+    def requeue(self, run: str, error: str) -> None:
+        """Put a running run back into the queue, with why its attempt failed."""
+        with self._session() as session:
+            row = session.get_one(RunRow, run)
+            if row.state == RunState.RUNNING:
+                row.state, row.owner, row.error = RunState.QUEUED, "", error
+
+    def requeue_stale(self, before_us: int, attempts: int, now_us: int) -> tuple[int, int]:
+        """Requeue runs whose owner fell silent; fail those that used up their attempts.
+
+        Returns
+        -------
+        tuple[int, int]
+            How many were requeued, and how many failed.
+        """
+        stale = (RunRow.state == RunState.RUNNING) & (RunRow.heartbeat_us < before_us)
+        with self._session() as session:
+            failed = session.execute(
+                update(RunRow)
+                .where(stale & (RunRow.attempt >= attempts))
+                .values(
+                    state=RunState.FAILED,
+                    finished_us=now_us,
+                    error=f"its worker died {attempts} times: it is not tried again",
+                )
+            )
+            requeued = session.execute(
+                update(RunRow).where(stale).values(state=RunState.QUEUED, owner="")
+            )
+            return _count(requeued), _count(failed)
+
+    def cancel_run(self, run: str, by: str, now_us: int) -> str:
+        """Cancel a queued run, ask for the cancellation of a running one; the state it is in.
+
+        Raises
+        ------
+        NotFound, Conflict
+            When there is none, or it has ended.
+        """
+        with self._session() as session:
+            row = session.get(RunRow, run)
+            if row is None:
+                raise NotFound("run", run)
+            if row.state not in {RunState.QUEUED, RunState.RUNNING}:
+                raise Conflict(f"run {run} is {row.state}", "only a waiting or running one stops")
+            row.cancel_by = by
+            if row.state == RunState.QUEUED:
+                row.state, row.finished_us = RunState.CANCELLED, now_us
+            return row.state
+
+    # Audit and notes
+
+    def audit(
+        self, at_us: int, who: str, action: str, subject: str, detail: Mapping[str, object]
+    ) -> str:
+        """Append to the trail; the row's hash."""
+        with self._session() as session:
+            last = select(AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)
+            previous = session.scalar(last.with_for_update()) or _GENESIS
+            row = AuditRow(
+                at_us=at_us,
+                who=who,
+                action=action,
+                subject=subject,
+                detail=dict(detail),
+                previous=previous,
+            )
+            row.hash = _link(row)
+            session.add(row)
+            return row.hash
+
+    def audit_trail(self, limit: int = 1000) -> list[AuditRow]:
+        """The newest rows, oldest first."""
+        with self._session() as session:
+            newest = select(AuditRow).order_by(AuditRow.seq.desc()).limit(limit)
+            return list(session.scalars(newest))[::-1]
+
+    def verify_audit(self) -> int:
+        """Check the whole chain; the number of rows.
+
+        Raises
+        ------
+        Corrupt
+            When a row was changed, removed or put in between.
+        """
+        previous, count = _GENESIS, 0
+        with self._session() as session:
+            for row in session.scalars(select(AuditRow).order_by(AuditRow.seq)):
+                if row.previous != previous or row.hash != _link(row):
+                    raise Corrupt(
+                        f"audit row {row.seq} does not follow from the one before it",
+                        "keep the database as evidence and restore a backup",
+                    )
+                previous, count = row.hash, count + 1
+        return count
+
+    def add_note(self, row: NoteRow) -> None:
+        """Keep a note."""
+        with self._session() as session:
+            session.add(row)
+
+    def notes(self, park: str) -> Sequence[NoteRow]:
+        """Notes of a park, oldest first."""
+        with self._session() as session:
+            return list(session.scalars(select(NoteRow).where(NoteRow.park == park)))
+
+
+def _link(row: AuditRow) -> str:
+    """SHA-256 over the row before it and everything this row says."""
+    content = [row.previous, row.at_us, row.who, row.action, row.subject, row.detail]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _count(result: object) -> int:
+    return cast("CursorResult[object]", result).rowcount
