@@ -195,7 +195,7 @@ def pair_table(spec: WhatIf, results: Mapping[str, BranchResult]) -> pa.Table:
 
 def compared(spec: WhatIf, kpis: Mapping[str, Floats]) -> Sequence[ComparedKpi]:
     """The KPIs a what-if compares: those it names, else all that were simulated."""
-    return spec.compare.kpis or tuple(ComparedKpi(kpi=name) for name in kpis)  # type: ignore[arg-type]
+    return spec.compare.kpis or tuple(ComparedKpi(kpi=name) for name in kpis)
 
 
 def result_hash(tables: Sequence[pa.Table]) -> str:
