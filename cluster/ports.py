@@ -52,12 +52,15 @@ __all__ = [
     "InvalidInput",
     "Label",
     "NotFound",
+    "Operations",
     "Outcome",
     "ParkService",
     "ParkSummary",
+    "Part",
     "Priority",
     "Problem",
     "Provenance",
+    "Receipt",
     "Refused",
     "Run",
     "RunState",
@@ -65,6 +68,7 @@ __all__ = [
     "TestStep",
     "TwinError",
     "Unavailable",
+    "Vitals",
 ]
 
 
@@ -304,3 +308,77 @@ class ParkService(Protocol):
 
     async def whatif_cancel(self, run: str, by: str) -> None:
         """Cancel a queued or running run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the service and whether it works; `cause` says why it does not."""
+
+    name: str
+    ok: bool
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Answer to a delivery of a gateway: stored up to `acked_seq`, or `expect` this number."""
+
+    session: int
+    acked_seq: int | None
+    expect: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """Numbers an operator of the service watches, per park.
+
+    Parameters
+    ----------
+    park
+        Id of the park.
+    rows
+        Samples journalled since the twin's process started.
+    tail_rows
+        Samples not yet sealed.
+    offset, sealed_offset
+        Last journal offset, and the last one sealed.
+    restarts
+        How often the twin's process was replaced.
+    free_fraction
+        Free part of the disk, 0..1.
+    frame_age_s
+        Wall seconds since the newest frame.
+    """
+
+    park: str
+    rows: int
+    tail_rows: int
+    offset: int
+    sealed_offset: int
+    restarts: int
+    free_fraction: float
+    frame_age_s: float
+
+
+class Operations(Protocol):
+    """What gateways and operators ask beyond `ParkService`."""
+
+    async def parts(self) -> Sequence[Part]:
+        """Every part of the service and whether it works."""
+
+    async def vitals(self) -> Sequence[Vitals]:
+        """Numbers of every park."""
+
+    async def gateway_session(self, park: str, source: str) -> int:
+        """Count a start of a gateway outside the service; its session."""
+
+    async def ingest(
+        self, park: str, source: str, session: int, seq: int, batch: pa.RecordBatch
+    ) -> Receipt:
+        """Take one numbered batch of a gateway outside the service."""
+
+    async def note(self, park: str, asset: str, text: str, by: str) -> None:
+        """Keep a note at an asset."""
+
+    async def backup(self, park: str, to: str) -> Mapping[str, object]:
+        """Back the memory of a park up into a new folder of the server."""

@@ -1,0 +1,108 @@
+"""Routes of OPC UA endpoints: list, try, add, browse, map, trust and remove."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import Field
+
+from cluster.ports import (
+    BrowsedNode,
+    EndpointSpec,
+    EndpointStatus,
+    EndpointTest,
+    Label,
+    ParkService,
+)
+from cluster.routes.alarms import Body
+from cluster.routes.answers import ERRORS, answer
+from cluster.routes.documents import shape
+
+
+class EndpointBody(Body):
+    """An endpoint. Passwords by reference only: ``env:NAME`` or ``file:PATH``."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")
+    url: str = Field(max_length=500, examples=["opc.tcp://10.0.4.21:4840"])
+    label_vi: str = Field("", max_length=200)
+    label_en: str = Field("", max_length=200)
+    policy: str = "None"
+    mode: str = "None"
+    allow_insecure: bool = False
+    user: str = Field("", max_length=200)
+    password: str = Field("", pattern=r"^$|^(env|file):.+$", max_length=500)
+    time_policy: str = "source"
+    sampling_ms: float = Field(1000.0, gt=0, le=3_600_000, allow_inf_nan=False)
+    publishing_ms: float = Field(1000.0, gt=0, le=3_600_000, allow_inf_nan=False)
+    enabled: bool = True
+    mapping: dict[str, str] = Field(default={}, description="node → tag path", max_length=20_000)
+
+    def spec(self) -> EndpointSpec:
+        """The same as a value of the service."""
+        plain = self.model_dump(exclude={"label_vi", "label_en", "mapping"})
+        bound = tuple({"node": node, "path": path} for node, path in self.mapping.items())
+        return EndpointSpec(**plain, label=Label(vi=self.label_vi, en=self.label_en), mapping=bound)
+
+
+class TrustBody(Body):
+    """SHA-256 fingerprint of the server certificate to trust."""
+
+    fingerprint: str = Field(min_length=32, max_length=128)
+
+
+def endpoints_router(service: ParkService) -> APIRouter:
+    """Build the routes of endpoints."""
+    router = APIRouter(tags=["endpoints"], responses=ERRORS)
+    _reading(router, service)
+    _changing(router, service)
+    return router
+
+
+def _reading(router: APIRouter, service: ParkService) -> None:
+    @router.get(
+        "/parks/{park}/endpoints",
+        responses={200: {"model": list[shape(EndpointStatus)]}},  # type: ignore[misc]
+    )
+    async def endpoints(park: str) -> Response:
+        """List endpoints with their status."""
+        return answer(await service.endpoints(park))
+
+    @router.post("/endpoints/test", responses={200: {"model": shape(EndpointTest)}})
+    async def test(body: EndpointBody) -> Response:
+        """Try an endpoint step by step without saving it."""
+        return answer(await service.endpoint_test(body.spec()))
+
+    @router.get(
+        "/parks/{park}/endpoints/browse",
+        responses={200: {"model": list[shape(BrowsedNode)]}},  # type: ignore[misc]
+    )
+    async def browse(
+        park: str,
+        endpoint: Annotated[str, Query(description="Endpoint id, or opc.tcp:// address")],
+        node: Annotated[str, Query(description="nsu=<URI>;…; the Objects folder when empty")] = "",
+    ) -> Response:
+        """List the children of a node, with proposals for the mapping."""
+        return answer(await service.endpoint_browse(park, endpoint, node))
+
+
+def _changing(router: APIRouter, service: ParkService) -> None:
+    @router.post("/parks/{park}/endpoints", status_code=201)
+    async def add(park: str, body: EndpointBody, *, force: bool = False) -> Response:
+        """Test, then save and connect; `force` saves one that does not answer yet."""
+        await service.endpoint_add(park, body.spec(), force=force)
+        return answer({"id": body.id}, 201)
+
+    @router.delete("/parks/{park}/endpoints/{endpoint}", status_code=204)
+    async def remove(park: str, endpoint: str) -> None:
+        """Disconnect and forget; the history stays."""
+        await service.endpoint_remove(park, endpoint)
+
+    @router.put("/parks/{park}/endpoints/{endpoint}/mapping", status_code=204)
+    async def remap(park: str, endpoint: str, body: dict[str, str]) -> None:
+        """Bind nodes to tag paths; an empty path unbinds."""
+        await service.endpoint_map(park, endpoint, body)
+
+    @router.put("/parks/{park}/endpoints/{endpoint}/trust", status_code=204)
+    async def trust(park: str, endpoint: str, body: TrustBody) -> None:
+        """Trust the server certificate with this fingerprint."""
+        await service.endpoint_trust(park, endpoint, body.fingerprint)

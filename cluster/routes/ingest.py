@@ -1,0 +1,58 @@
+"""The ingest route: gateways outside the service deliver numbered Arrow batches."""
+
+from typing import Annotated
+
+import pyarrow as pa
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from cluster.ports import Operations, Receipt
+from cluster.routes.answers import ERRORS, answer
+from cluster.routes.documents import shape
+from models.errors import InputError
+
+Source = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_.-]{0,99}$")]
+
+
+def ingest_router(operations: Operations) -> APIRouter:
+    """Build the routes of gateways. The body of a delivery may hold 64 MB."""
+    router = APIRouter(tags=["ingest"], responses=ERRORS)
+
+    @router.post("/ingest/{park}/session")
+    async def session(park: str, source: Source) -> Response:
+        """Count a start of a gateway; the session its batches carry from now on."""
+        return answer({"session": await operations.gateway_session(park, source)})
+
+    @router.post("/ingest/{park}", responses={200: {"model": shape(Receipt)}})
+    async def ingest(
+        request: Request,
+        park: str,
+        source: Source,
+        session: Annotated[int, Query(ge=1, lt=2**63)],
+        seq: Annotated[int, Query(ge=1, lt=2**63)],
+    ) -> Response:
+        """Take one batch (an Arrow IPC stream with one record batch of samples or coverage)."""
+        batch = one_batch(await request.body())
+        return answer(await operations.ingest(park, source, session, seq, batch))
+
+    return router
+
+
+def one_batch(body: bytes) -> pa.RecordBatch:
+    """The one record batch of an IPC stream.
+
+    Raises
+    ------
+    InputError
+        When it is no stream, or holds more or less than one batch.
+    """
+    try:
+        with pa.ipc.open_stream(body) as reader:
+            batches = list(reader)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"the body is no Arrow IPC stream ({error})", "send one with one batch", "body"
+        ) from error
+    if len(batches) != 1:
+        raise InputError(f"the stream holds {len(batches)} batches", "send exactly one", "body")
+    return batches[0]
