@@ -284,6 +284,19 @@ class DeltaLog:
         found = (self.folder / _LOG).glob("*.*")
         return sorted(p for p in found if _version_of(p) is not None and _known(p, version))
 
+    def drop_log_before(self, version: int) -> None:
+        """Remove log entries that no version from this one on needs."""
+        log = self.folder / _LOG
+        checkpoints = [_version_of(p) for p in log.glob("*.checkpoint.parquet")]
+        base = max((c for c in checkpoints if c is not None and c <= version), default=None)
+        if base is None:
+            return
+        for path in log.glob("*.*"):
+            found = _version_of(path)
+            if found is not None and found < base:
+                path.unlink()
+        fsync_folder(log)
+
     def _stats(self, file: SealedFile) -> str:
         low: dict[str, object] = {self.spec.begin: from_us(file.begin_us).isoformat()}
         high: dict[str, object] = {self.spec.end: from_us(file.end_us).isoformat()}

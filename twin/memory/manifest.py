@@ -9,7 +9,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -151,10 +151,11 @@ class ManifestStore:
         with self._open() as db:
             db.execute(f"INSERT INTO manifest VALUES ({marks})", [*values, row.crc()])  # noqa: S608
 
-    def drop_before(self, row_id: int) -> None:
-        """Forget rows older than one."""
+    def drop_except(self, kept: Sequence[int]) -> None:
+        """Forget all rows but those of these ids."""
+        marks = ", ".join("?" * len(kept))
         with self._open() as db:
-            db.execute("DELETE FROM manifest WHERE id < ?", [row_id])
+            db.execute(f"DELETE FROM manifest WHERE id NOT IN ({marks})", list(kept))  # noqa: S608
 
     def pin(self, name: str, row_id: int) -> None:
         """Keep the files of a row until `unpin`, over restarts too."""
@@ -207,11 +208,3 @@ class ManifestStore:
                 f"{self.path}: {error}",
                 "restore the latest backup, then the journal replays what came after it",
             ) from error
-
-
-Failpoint = Callable[[str], None]
-"""Called with the name of each step of a write; tests raise or kill in it."""
-
-
-def no_failpoint(_step: str) -> None:
-    """Do nothing: the failpoint of a memory in service."""

@@ -121,7 +121,7 @@ def sum_codes(row: Ints, code: Ints, seconds: Floats) -> Codes:
         return NO_CODES
     order = np.lexsort((code, row))
     row, code, seconds = row[order], code[order], seconds[order]
-    starts = np.flatnonzero(np.append(True, (row[1:] != row[:-1]) | (code[1:] != code[:-1])))  # noqa: FBT003
+    starts = np.flatnonzero(np.append(True, (row[1:] != row[:-1]) | (code[1:] != code[:-1])))
     return Codes(row=row[starts], code=code[starts], seconds=np.add.reduceat(seconds, starts))
 
 
@@ -267,9 +267,7 @@ def _holds_s(pieces: Pieces, same: Bools) -> Floats:
     return hold_s
 
 
-def _folded_rises(
-    pieces: Pieces, same: Bools, group: Ints, starts: Ints
-) -> tuple[Floats, Ints]:
+def _folded_rises(pieces: Pieces, same: Bools, group: Ints, starts: Ints) -> tuple[Floats, Ints]:
     increase = np.add.reduceat(pieces.increase, starts)
     resets = np.add.reduceat(pieces.resets, starts)
     if (pieces.kind == COUNTER).any():
@@ -367,7 +365,8 @@ def _codes_of(table: pa.Table) -> Codes:
         return NO_CODES
     codes = table.column("codes").combine_chunks()
     seconds = table.column("code_s").combine_chunks()
-    lengths = np.diff(np.asarray(codes.offsets.to_numpy(), np.int64))
+    offsets = np.asarray(codes.offsets.to_numpy(), np.int64)
+    lengths: Ints = offsets[1:] - offsets[:-1]
     return Codes(
         row=np.repeat(np.arange(table.num_rows), lengths),
         code=np.asarray(codes.flatten().to_numpy(), np.int64),
@@ -403,5 +402,3 @@ def within(pieces: Pieces, since_us: int, until_us: int) -> Pieces:
     """Pieces that begin in [since, until)."""
     hit = (pieces.first_at >= since_us) & (pieces.first_at < until_us)
     return pieces if hit.all() else pieces.take(np.flatnonzero(hit))
-
-

@@ -268,11 +268,7 @@ def _footer(
     width = metadata.num_columns
     leaves = _leaves(metadata)
     groups = tuple(
-        RowGroup(
-            chunks=tuple(
-                (*ranges[i * width + j], crcs[i * width + j]) for j in range(width)
-            )
-        )
+        RowGroup(chunks=tuple((*ranges[i * width + j], crcs[i * width + j]) for j in range(width)))
         for i in range(metadata.num_row_groups)
     )
 
@@ -313,8 +309,4 @@ def _check_chunks(
                 offset, length, crc = footer.groups[i].chunks[j]
                 if zlib.crc32(os.pread(file.fileno(), length, offset)) != crc:
                     name = footer.metadata.schema.column(j).path
-                    raise corrupt(
-                        path, when, f"column {name} of row group {i} fails its checksum"
-                    )
-
-
+                    raise corrupt(path, when, f"column {name} of row group {i} fails its checksum")

@@ -42,7 +42,7 @@ class MemorySettings:
     row_group: int = 131_072
     merge_rows: int = 4_000_000
     checkpoint_every: int = 50
-    max_windows: int = 20_000_000
+    max_windows: int = 5_000_000
     alarm_free: float = 0.15
     whatif_free: float = 0.10
     ack_free: float = 0.05

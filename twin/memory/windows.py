@@ -172,9 +172,7 @@ def _holds(pieces: Pieces, frame: Frame, rank: Ints) -> _Holds:
     return _Holds(row=row, cell=rank[row] * frame.count + window, seconds=(high - low) / SECOND_US)
 
 
-def _sums(
-    pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int
-) -> dict[str, Floats]:
+def _sums(pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int) -> dict[str, Floats]:
     """Sums and extremes per cell."""
     at = cell[own]
     good = pieces.holds_good[holds.row]
@@ -183,13 +181,15 @@ def _sums(
     inner_s = (pieces.last_at[own] - pieces.first_at[own]) / SECOND_US
     inner_s[pieces.kind[own] == EVENT] = 0.0
 
+    none = np.zeros(len(holds.cell))
+
     def total(inner: npt.NDArray[np.generic], outer: Floats) -> Floats:
         whole = np.bincount(at, inner, size)
         return np.asarray(whole + np.bincount(holds.cell, outer, size))
 
-    sums = {
-        "n": np.bincount(at, pieces.n[own], size),
-        "good_n": np.bincount(at, pieces.good_n[own], size),
+    sums: dict[str, Floats] = {
+        "n": total(pieces.n[own], none),
+        "good_n": total(pieces.good_n[own], none),
         "good_s": total(pieces.good_s[own], good_s),
         "covered_s": total(inner_s, holds.seconds),
         "integral": total(pieces.integral[own], np.where(good, held * holds.seconds, 0.0)),
@@ -224,10 +224,10 @@ def _values(sums: dict[str, Floats], kept: Ints, kind: Ints) -> dict[str, pa.Arr
     return {
         "good_s": pa.array(good_s, mask=event),
         "covered_s": pa.array(sums["covered_s"][kept], mask=event),
-        "mean": pa.array(mean, mask=not_gauge | np.isnan(mean)),
+        "mean": _number(mean, not_gauge),
         "integral": pa.array(integral, mask=not_gauge),
-        "min": pa.array(sums["min"][kept], mask=not_gauge | np.isnan(sums["min"][kept])),
-        "max": pa.array(sums["max"][kept], mask=not_gauge | np.isnan(sums["max"][kept])),
+        "min": _number(sums["min"][kept], not_gauge),
+        "max": _number(sums["max"][kept], not_gauge),
     }
 
 
@@ -260,8 +260,8 @@ def _end_columns(
     first[cell[rows[::-1]]] = pieces.first[rows[::-1]]
     event = kind == EVENT
     return {
-        "first": pa.array(first[kept], mask=event | np.isnan(first[kept])),
-        "last": pa.array(last[kept], mask=event | np.isnan(last[kept])),
+        "first": _number(first[kept], event),
+        "last": _number(last[kept], event),
     }
 
 
@@ -285,11 +285,17 @@ def _lists(codes: Codes, kept: Ints, other: Bools) -> dict[str, pa.Array]:
     """Long entries as one list per kept cell, null for other kinds."""
     low = np.searchsorted(codes.row, kept)
     high = np.searchsorted(codes.row, kept, "right")
-    offsets = pa.array(np.append(low, high[-1:]).astype(np.int32), mask=np.append(other, [False]))
+    end = high[-1:] if len(kept) else [0]
+    offsets = pa.array(np.append(low, end).astype(np.int32), mask=np.append(other, [False]))
     return {
         "codes": pa.ListArray.from_arrays(offsets, pa.array(codes.code)),
         "code_s": pa.ListArray.from_arrays(offsets, pa.array(codes.seconds)),
     }
+
+
+def _number(values: Floats, other: Bools) -> pa.Array:
+    """Numbers, null where there is none or the kind has none."""
+    return pa.array(values, mask=other | np.isnan(values))
 
 
 def _nulls(n: int, kind: pa.DataType | None = None) -> pa.Array:

@@ -1,0 +1,492 @@
+"""Reading: sealed files of exactly one version, joined with the tail that came after them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from twin.memory import merge, rollup, rows
+from twin.memory.deltalog import DeltaLog, FileList, SealedFile, holds_any
+from twin.memory.manifest import Cut, ManifestRow
+from twin.memory.rollup import EMPTY, Pieces
+from twin.memory.sealed import Footer, SealedFiles
+from twin.memory.settings import HOUR_US, MINUTE_US, MemorySettings
+from twin.memory.tables import COVERAGE_TABLE, HOUR, MINUTE, RAW, TABLES, TableSpec
+from twin.memory.windows import Frame, checked_frame, windows
+from twin.samples import COVERAGE, SAMPLES
+from twin.status import is_good
+from twin.tags import Kind
+
+Ints = npt.NDArray[np.int64]
+
+_EARLIEST_US: Final = 0
+_LATEST_US: Final = 2**62
+
+
+class Reader:
+    """Reads the tables of a memory's folder; holds no state but caches of what never changes.
+
+    Parameters
+    ----------
+    folder
+        Folder of the memory.
+    settings
+        Settings of the memory.
+    """
+
+    def __init__(self, folder: Path, settings: MemorySettings) -> None:
+        self.folder, self.settings = folder, settings
+        self.logs = {name: DeltaLog(folder / name, spec) for name, spec in TABLES.items()}
+        self.sealed = SealedFiles()
+
+    def files(self, spec: TableSpec, manifest: ManifestRow) -> FileList:
+        """Files of one table at the version a manifest row names.
+
+        Raises
+        ------
+        Corrupt
+            If the log lists other files than were sealed.
+        """
+        return self.logs[spec.name].files(
+            manifest.version(spec.name), manifest.digests.get(spec.name)
+        )
+
+    def at(self, manifest: ManifestRow) -> "Version":
+        """What is sealed as of a manifest row."""
+        return Version(reader=self, manifest=manifest)
+
+    def footer(self, spec: TableSpec, file: SealedFile) -> Footer:
+        """Checked footer of one file."""
+        path = self.folder / spec.name / file.name
+        return self.sealed.footer(path, spec, file.size, file.when)
+
+    def groups(self, spec: TableSpec, file: SealedFile, low: int, high: int) -> pa.Table:
+        """Row groups of one file that may hold tags in (low, high]."""
+        footer = self.footer(spec, file)
+        return self._read(spec, file, (footer.tag_max > low) & (footer.tag_min <= high))
+
+    def part(
+        self,
+        spec: TableSpec,
+        file: SealedFile,
+        since_us: int,
+        until_us: int,
+        tags: Ints | None = None,
+    ) -> pa.Table:
+        """Row groups of one file that may hold rows of the tags in [since, until).
+
+        Raises
+        ------
+        Corrupt
+            If any byte that would be read fails its checksum.
+        """
+        footer = self.footer(spec, file)
+        hit = (footer.begin_min < until_us) & (footer.end_max >= since_us)
+        if tags is not None:
+            hit &= holds_any(footer.tag_min, footer.tag_max, tags)
+        return self._read(spec, file, hit)
+
+    def _read(self, spec: TableSpec, file: SealedFile, hit: npt.NDArray[np.bool_]) -> pa.Table:
+        groups = [int(i) for i in np.flatnonzero(hit)]
+        if not groups:
+            return spec.schema.empty_table()
+        path = self.folder / spec.name / file.name
+        return self.sealed.read(
+            path, spec, file.size, file.when, groups=groups, columns=spec.schema.names
+        ).cast(spec.schema)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What is sealed as of one manifest row."""
+
+    reader: Reader
+    manifest: ManifestRow
+
+    @property
+    def raw_floor_us(self) -> int:
+        """Samples before this are gone."""
+        return self.manifest.raw_floor_us
+
+    def samples(self, tags: Ints, since_us: int, until_us: int) -> pa.Table:
+        """Samples of the sorted tags in [since, until), as stored, in order."""
+        files = self.reader.files(RAW, self.manifest).within(since_us, until_us, tags)
+        parts = [
+            rows.select(
+                self.reader.part(RAW, f, since_us, until_us, tags), tags, since_us, until_us
+            )
+            for f in files
+        ]
+        whole = rows.concat(parts, RAW.schema)
+        return rows.ordered(whole) if len(parts) > 1 else whole
+
+    def rollups(self, spec: TableSpec, tags: Ints, since_us: int, until_us: int) -> Pieces:
+        """Rollup rows of the sorted tags in [since, until), newest revision, in order."""
+        files = self.reader.files(spec, self.manifest).within(since_us, until_us, tags)
+        parts = [
+            rows.select(
+                self.reader.part(spec, f, since_us, until_us, tags), tags, since_us, until_us
+            )
+            for f in files
+        ]
+        return rollup.from_table(newest(rows.concat(parts, spec.schema)))
+
+    def last_hours(self, tags: Ints, before_us: int, known: Pieces) -> Pieces:
+        """Hour rows that say what each tag holds when an hour opens.
+
+        Parameters
+        ----------
+        tags
+            Sorted tags.
+        before_us
+            Start of the hour [us since 1970].
+        known
+            Hour rows that replace sealed ones (those the tail touches).
+
+        Returns
+        -------
+        Pieces
+            Of each tag the last row before, and of a counter whose last row has no good reading
+            also the last that has one; in order.
+        """
+        known = rollup.within(known, _EARLIEST_US, before_us)
+        found, parts = _carried(known), []
+        files = self.reader.files(HOUR, self.manifest).within(_EARLIEST_US, before_us, tags)
+        for file in sorted(files, key=lambda f: f.end_us, reverse=True):
+            wanting = _wanting(found, tags, file.end_us)
+            if not len(wanting):
+                break
+            part = self.reader.part(HOUR, file, _EARLIEST_US, before_us, wanting)
+            parts.append(_tops(rows.select(part, wanting, _EARLIEST_US, before_us)))
+            sealed = rollup.from_table(newest(pa.concat_tables(parts)))
+            found = _carried(rollup.overridden(sealed, known, HOUR_US))
+        return found
+
+    def last_samples(
+        self, tags: Ints, before_us: int, known_us: int | None, *, good: bool
+    ) -> pa.Table:
+        """Last sample of each sorted tag before a time.
+
+        Parameters
+        ----------
+        tags
+            Sorted tags.
+        before_us
+            Samples at or after this do not count [us since 1970].
+        known_us
+            Nor do those seen later than this [us since 1970]; None for all.
+        good
+            Only good ones.
+        """
+        found = RAW.schema.empty_table()
+        files = self.reader.files(RAW, self.manifest).within(_EARLIEST_US, before_us, tags)
+        for file in sorted(files, key=lambda f: f.end_us, reverse=True):
+            settled = rows.ints(found, "tag")[rows.ints(found, "at") > file.end_us]
+            wanting = np.setdiff1d(tags, settled)
+            if not len(wanting):
+                break
+            part = self.reader.part(RAW, file, _EARLIEST_US, before_us, wanting)
+            part = rows.select(part, wanting, _EARLIEST_US, before_us)
+            found = last(pa.concat_tables([found, part]), known_us, good=good)
+        return found
+
+
+def last(raw: pa.Table, known_us: int | None, *, good: bool) -> pa.Table:
+    """Last sample of each tag, of those known by a time and, if asked, only of good ones."""
+    if known_us is not None:
+        raw = rows.known_at(raw, known_us)
+    if good:
+        raw = raw.filter(pa.array(is_good(rows.ints(raw, "status"))))
+    return rows.last_per_tag(rows.ordered(raw))
+
+
+def newest(table: pa.Table) -> pa.Table:
+    """Rollup rows sorted by (tag, at), of equal ones the highest revision."""
+    if table.num_rows < 2:
+        return table
+    tag, at, rev = (rows.ints(table, name) for name in ("tag", "at", "rev"))
+    later = (tag[1:] > tag[:-1]) | ((tag[1:] == tag[:-1]) & (at[1:] > at[:-1]))
+    if later.all():
+        return table
+    order = pl.select(pl.arg_sort_by(pl.Series(tag), pl.Series(at), pl.Series(rev)))
+    place = order.to_series().to_numpy()
+    tag, at = tag[place], at[place]
+    last = np.append((tag[1:] != tag[:-1]) | (at[1:] != at[:-1]), [True])
+    return table.take(pa.array(place[last]))
+
+
+def _carried(pieces: Pieces) -> Pieces:
+    """Of each tag the last piece, and of a counter the last with a good reading."""
+    if not len(pieces):
+        return pieces
+    pieces = rollup.in_order(pieces)
+    last = np.append(pieces.tag[1:] != pieces.tag[:-1], [True])
+    reading = np.flatnonzero((pieces.kind == rollup.COUNTER) & ~np.isnan(pieces.last))
+    tag = pieces.tag[reading]
+    final = np.append(tag[1:] != tag[:-1], [True]) if len(reading) else np.zeros(0, np.bool_)
+    last[reading[final]] = True
+    return pieces.take(np.flatnonzero(last))
+
+
+def _tops(table: pa.Table) -> pa.Table:
+    """Rows of one hour file that can be carried: the last of a tag, all of an unread counter."""
+    if rows.is_empty(table):
+        return table
+    tag, reading = rows.ints(table, "tag"), rows.floats(table, "last")
+    final = np.append(tag[1:] != tag[:-1], [True])
+    unread = final & np.isnan(reading) & (rows.ints(table, "kind") == rollup.COUNTER)
+    return table.filter(pa.array(final | np.isin(tag, tag[unread])))
+
+
+def _wanting(found: Pieces, tags: Ints, upto_us: int) -> Ints:
+    """Tags whose carried rows a file that ends at a time may still beat."""
+    read = found.tag[(found.kind != rollup.COUNTER) | ~np.isnan(found.last)]
+    open_ = found.tag[found.bucket(HOUR_US) <= upto_us]
+    return np.setdiff1d(tags, np.setdiff1d(read, open_))
+
+
+class History:
+    """What a shard's memory answers: samples, windows, last values and coverage of a cut.
+
+    Parameters
+    ----------
+    reader
+        Reader of the memory's folder.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def read_raw(
+        self,
+        cut: Cut,
+        tags: Sequence[int],
+        since_us: int,
+        until_us: int,
+        *,
+        known_at_us: int | None = None,
+    ) -> pa.Table:
+        """Samples of tags in [since, until), sorted by (tag, at), each once.
+
+        Parameters
+        ----------
+        cut
+            Tail and manifest row of the shard, taken in one question.
+        tags
+            Tag ids.
+        since_us, until_us
+            Span in source time [us since 1970].
+        known_at_us
+            Only samples seen by then [us since 1970]: the span as it was known at that time.
+
+        Returns
+        -------
+        pa.Table
+            Rows with the schema `SAMPLES`.
+
+        Raises
+        ------
+        Corrupt
+            If a byte that would be read fails its checksum.
+        Unavailable
+            If the cut is so old that its files are gone.
+        """
+        wanted = rows.sorted_tags(tags)
+        sealed = self._reader.at(cut.manifest).samples(wanted, since_us, until_us)
+        tail = _tail(cut, wanted, since_us, until_us)
+        whole = rows.ordered(pa.concat_tables([sealed, tail])) if tail.num_rows else sealed
+        if known_at_us is not None:
+            whole = rows.known_at(whole, known_at_us)
+        return rows.to_samples(whole)
+
+    def latest_before(
+        self, cut: Cut, tags: Sequence[int], at_us: int, *, known_at_us: int | None = None
+    ) -> pa.Table:
+        """Last sample of each tag at or before a time: what it held then.
+
+        Parameters
+        ----------
+        cut, tags, known_at_us
+            As in `read_raw`.
+        at_us
+            Source time [us since 1970].
+
+        Returns
+        -------
+        pa.Table
+            At most one row per tag, schema `SAMPLES`; none for a tag without a sample by then.
+        """
+        wanted = rows.sorted_tags(tags)
+        return rows.to_samples(self._last(cut, wanted, at_us + 1, known_at_us, good=False))
+
+    def read_rollup(
+        self,
+        cut: Cut,
+        tags: Sequence[int],
+        since_us: int,
+        until_us: int,
+        every_us: int,
+        *,
+        kinds: Mapping[int, Kind] | None = None,
+        covered_until: Mapping[int, int] | None = None,
+        known_at_us: int | None = None,
+    ) -> pa.Table:
+        """Windows of tags: [since + k every, since + (k + 1) every), the last one cut at until.
+
+        Parameters
+        ----------
+        cut, tags
+            As in `read_raw`.
+        since_us, until_us, every_us
+            Span and length of a window [us]. Windows start at ``since``, so a day may start at
+            local midnight. Whole hours from a whole hour are read from hour rows, whole minutes
+            from minute rows, anything else from samples.
+        kinds
+            Kind of tags; those left out have the kind they were sealed with, or are gauges.
+        covered_until
+            For tags whose endpoint is not covered up to now: how far it is [us since 1970]. The
+            open last sample of a tag holds up to ``min(until, now, this)``.
+        known_at_us
+            As in `read_raw`; then everything is computed from samples.
+
+        Returns
+        -------
+        pa.Table
+            Rows with the schema `twin.memory.windows.WINDOWS`, sorted by (tag, at).
+
+        Raises
+        ------
+        InputError
+            If the windows make no sense or are too many.
+        Corrupt, Unavailable
+            As in `read_raw`.
+        """
+        wanted = rows.sorted_tags(tags)
+        covered = covered_until or {}
+        end = np.array([min(cut.now_us, covered.get(int(t), cut.now_us)) for t in wanted], np.int64)
+        frame = checked_frame(
+            Frame(
+                tags=wanted,
+                since_us=since_us,
+                until_us=until_us,
+                every_us=every_us,
+                end_us=np.minimum(end, until_us),
+            ),
+            self._reader.settings.max_windows,
+        )
+        known_kinds = self._kinds(cut, wanted, kinds or {})
+        if known_at_us is None:
+            pieces = self._pieces(cut, frame, known_kinds)
+        else:
+            pieces = self._known_pieces(cut, frame, known_kinds, known_at_us)
+        return windows(pieces, frame)
+
+    def read_coverage(
+        self, manifest: ManifestRow, since_us: int, until_us: int, tail: pa.Table | None = None
+    ) -> pa.Table:
+        """Coverage rows that overlap [since, until), each once, sorted by endpoint and time.
+
+        Parameters
+        ----------
+        manifest
+            Manifest row of the cut.
+        since_us, until_us
+            Span [us since 1970].
+        tail
+            Coverage rows after the manifest row, schema `COVERAGE`.
+        """
+        files = self._reader.files(COVERAGE_TABLE, manifest).within(since_us, until_us)
+        parts = [self._reader.part(COVERAGE_TABLE, f, since_us, until_us) for f in files]
+        if tail is not None:
+            parts.append(tail.cast(COVERAGE_TABLE.schema))
+        whole = rows.concat(parts, COVERAGE_TABLE.schema)
+        hit = (rows.ints(whole, "to") > since_us) & (rows.ints(whole, "from") < until_us)
+        return coverage_in_order(whole.filter(pa.array(hit))).cast(COVERAGE)
+
+    def _last(
+        self, cut: Cut, tags: Ints, before_us: int, known_us: int | None, *, good: bool
+    ) -> pa.Table:
+        sealed = self._reader.at(cut.manifest).last_samples(tags, before_us, known_us, good=good)
+        tail = _tail(cut, tags, _EARLIEST_US, before_us)
+        return last(pa.concat_tables([sealed, tail]), known_us, good=good)
+
+    def _kinds(self, cut: Cut, tags: Ints, kinds: Mapping[int, Kind]) -> Mapping[int, Kind]:
+        """Kinds of the tags: those given, completed with what they were sealed with."""
+        unknown = np.array([t for t in tags if int(t) not in kinds], np.int64)
+        if not len(unknown):
+            return kinds
+        found = self._reader.at(cut.manifest).last_hours(unknown, _LATEST_US, EMPTY)
+        sealed = {int(t): _KINDS[int(k)] for t, k in zip(found.tag, found.kind, strict=True)}
+        return sealed | dict(kinds)
+
+    def _pieces(self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind]) -> Pieces:
+        """Pieces that make up the windows, and those that say what is held when they open.
+
+        As coarse as the windows allow: hours, then minutes up to ``until``, then samples.
+        """
+        since, until = frame.since_us, frame.until_us
+        opening = since // HOUR_US * HOUR_US
+        hours_end = minutes_end = opening
+        if since % MINUTE_US == 0 and frame.every_us % MINUTE_US == 0:
+            minutes_end = max(until // MINUTE_US * MINUTE_US, opening)
+        if since == opening and frame.every_us % HOUR_US == 0:
+            hours_end = max(until // HOUR_US * HOUR_US, opening)
+        sealed = self._reader.at(cut.manifest)
+        tail = rows.ordered(_tail(cut, frame.tags, _EARLIEST_US, until))
+        new = merge.change(tail, kinds, sealed)
+        parts = [
+            sealed.last_hours(frame.tags, opening, new.hour),
+            _replaced(sealed, HOUR, frame.tags, opening, hours_end, new.hour),
+            _replaced(sealed, MINUTE, frame.tags, hours_end, minutes_end, new.minute),
+        ]
+        if minutes_end < until:
+            raw = rows.select(tail, frame.tags, minutes_end, until)
+            raw = pa.concat_tables([raw, sealed.samples(frame.tags, minutes_end, until)])
+            raw = rows.effective(rows.ordered(raw))
+            parts.append(rollup.samples_as_pieces(raw, kinds))
+        return rollup.in_order(rollup.concat(parts))
+
+    def _known_pieces(
+        self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind], known_us: int
+    ) -> Pieces:
+        """Samples known by a time, with the last ones before the windows open."""
+        tags = frame.tags
+        inside = self.read_raw(
+            cut, tags.tolist(), frame.since_us, frame.until_us, known_at_us=known_us
+        )
+        counters = np.array([t for t in tags if kinds.get(int(t)) is Kind.COUNTER], np.int64)
+        before = [
+            self._last(cut, tags, frame.since_us, known_us, good=False),
+            self._last(cut, counters, frame.since_us, known_us, good=True),
+        ]
+        whole = rows.ordered(pa.concat_tables([*before, rows.to_raw(inside)]))
+        return rollup.samples_as_pieces(rows.effective(whole), kinds)
+
+
+_KINDS: Final = {code: kind for kind, code in rollup.KIND_CODE.items()}
+
+
+def coverage_in_order(coverage: pa.Table) -> pa.Table:
+    """Coverage rows sorted, each once."""
+    order = [(name, "ascending") for name in coverage.schema.names]
+    ordered = coverage.sort_by(order)
+    return pl.DataFrame(ordered).unique(maintain_order=True).to_arrow().cast(coverage.schema)
+
+
+def _tail(cut: Cut, tags: Ints, since_us: int, until_us: int) -> pa.Table:
+    return rows.to_raw(rows.select(cut.tail.cast(SAMPLES), tags, since_us, until_us))
+
+
+def _replaced(
+    sealed: Version, spec: TableSpec, tags: Ints, since_us: int, until_us: int, new: Pieces
+) -> Pieces:
+    """Sealed rollup rows in [since, until), with those the tail touches replaced."""
+    if until_us <= since_us:
+        return EMPTY
+    found = sealed.rollups(spec, tags, since_us, until_us)
+    return rollup.overridden(found, rollup.within(new, since_us, until_us), spec.bucket_us)
