@@ -44,6 +44,9 @@ CREATE TABLE IF NOT EXISTS pin (manifest_id INTEGER NOT NULL, name TEXT PRIMARY 
 """
 
 
+_INSERT: Final = "INSERT INTO manifest VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
     """The versions of the tables that belong together.
@@ -114,6 +117,12 @@ def digest_of(lines: list[str]) -> str:
     return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()
 
 
+def _values(row: ManifestRow) -> list[object]:
+    """Values of a row in the order of the columns, its checksum last."""
+    digests = json.dumps(dict(row.digests), sort_keys=True)
+    return [*(digests if c == "digests" else getattr(row, c) for c in _COLUMNS), row.crc()]
+
+
 class ManifestStore:
     """The manifest rows of one memory, newest last."""
 
@@ -143,13 +152,22 @@ class ManifestStore:
 
     def add(self, row: ManifestRow) -> None:
         """Commit a row; it is durable on return."""
-        marks = ", ".join("?" * (len(_COLUMNS) + 1))
-        values = [
-            json.dumps(dict(row.digests), sort_keys=True) if c == "digests" else getattr(row, c)
-            for c in _COLUMNS
-        ]
         with self._open() as db:
-            db.execute(f"INSERT INTO manifest VALUES ({marks})", [*values, row.crc()])  # noqa: S608
+            db.execute(_INSERT, _values(row))
+
+    def replace_all(self, row: ManifestRow) -> None:
+        """Make the table anew with one row, in one transaction."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("DROP TABLE IF EXISTS manifest")
+            db.execute(_CREATE)
+            db.execute(_CREATE_PINS)
+            db.execute(_INSERT, _values(row))
+
+    def settle(self) -> None:
+        """Move everything into the one file, so that it can be copied by itself."""
+        with closing(sqlite3.connect(self.path)) as db:
+            db.execute("PRAGMA journal_mode=DELETE")
 
     def drop_except(self, kept: Sequence[int]) -> None:
         """Forget all rows but those of these ids."""

@@ -213,8 +213,7 @@ def newest(table: pa.Table) -> pa.Table:
     later = (tag[1:] > tag[:-1]) | ((tag[1:] == tag[:-1]) & (at[1:] > at[:-1]))
     if later.all():
         return table
-    order = pl.select(pl.arg_sort_by(pl.Series(tag), pl.Series(at), pl.Series(rev)))
-    place = order.to_series().to_numpy()
+    place = rows.sort_order(tag, at, rev)
     tag, at = tag[place], at[place]
     last = np.append((tag[1:] != tag[:-1]) | (at[1:] != at[:-1]), [True])
     return table.take(pa.array(place[last]))

@@ -57,7 +57,7 @@ def ordered(raw: pa.Table) -> pa.Table:
     raw = raw.combine_chunks()
     tag, at = ints(raw, "tag"), ints(raw, "at")
     if not _in_order(tag, at):
-        order = pl.select(pl.arg_sort_by(pl.Series(tag), pl.Series(at))).to_series().to_numpy()
+        order = sort_order(tag, at)
         raw = raw.take(pa.array(order))
         tag, at = tag[order], at[order]
     equal = (tag[1:] == tag[:-1]) & (at[1:] == at[:-1])
@@ -85,12 +85,14 @@ def _settled(raw: pa.Table, equal: Bools) -> pa.Table:
     )
     settled = kept.to_arrow().cast(raw.schema)
     whole = pa.concat_tables([raw.filter(pa.array(~tied)), settled]).combine_chunks()
-    order = pl.select(
-        pl.arg_sort_by(
-            pl.Series(ints(whole, "tag")), pl.Series(ints(whole, "at")), maintain_order=True
-        )
-    )
-    return whole.take(pa.array(order.to_series().to_numpy()))
+    return whole.take(pa.array(sort_order(ints(whole, "tag"), ints(whole, "at"))))
+
+
+def sort_order(*keys: Ints) -> Ints:
+    """Places of the rows sorted by the keys, the first one first; stable."""
+    frame = pl.DataFrame({str(i): column for i, column in enumerate(keys)})
+    order = frame.select(pl.arg_sort_by(frame.columns, maintain_order=True))
+    return order.to_series().to_numpy().astype(np.int64)
 
 
 def effective(raw: pa.Table) -> pa.Table:

@@ -17,6 +17,7 @@ from models.errors import Corrupt, TwinError
 from twin.disk import Disk, OsDisk
 from twin.failpoint import Failpoint, never
 from twin.memory import compact, merge, retention
+from twin.memory.backup import Backup, backup, restore
 from twin.memory.deltalog import SealedFile, describe
 from twin.memory.fsync import fsync_folder
 from twin.memory.manifest import ManifestRow, ManifestStore
@@ -281,6 +282,15 @@ class Memory(History):
         """Files of the snapshots, oldest first."""
         return self._snapshots.paths()
 
+    def backup(self, to: Path) -> Backup:
+        """Copy a consistent state while running; see `twin.memory.backup.backup`."""
+        return backup(self, to, self._failpoint)
+
+    @staticmethod
+    def restore(source: Path, to: Path) -> int:
+        """Put a backup in place; see `twin.memory.backup.restore`."""
+        return restore(source, to)
+
     def free_fraction(self) -> float:
         """Free part of the disk the memory is on, 0 to 1."""
         return self._disk.free_fraction(self.folder)
@@ -295,12 +305,21 @@ class Memory(History):
         for name, spec in TABLES.items():
             for file in self._files(name):
                 try:
-                    self._reader.sealed.verify(
-                        self.folder / name / file.name, spec, file.size, file.when
-                    )
+                    self.check(spec, file)
                 except TwinError as error:
                     faults.append(error)
         return tuple(faults)
+
+    def check(self, spec: TableSpec, file: SealedFile) -> None:
+        """Check every byte of one file.
+
+        Raises
+        ------
+        Corrupt
+            If any checksum fails.
+        """
+        path = self.folder / spec.name / file.name
+        self._reader.sealed.verify(path, spec, file.size, file.when)
 
     def files(self, manifest: ManifestRow, table: str) -> tuple[SealedFile, ...]:
         """Files of one table in the version a manifest row names."""
