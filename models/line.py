@@ -1,0 +1,946 @@
+"""A serial production line: parts, finite buffers, breakdowns, shifts, exactly and fast.
+
+With ``S`` the start, ``C`` the finish and ``D`` the departure of part ``n`` at machine ``j``, and
+``b[j]`` spaces between ``j`` and ``j + 1`` (the machine's own place excluded):
+
+    S[j, n] = max(D[j-1, n], D[j, n-1])
+    C[j, n] = S[j, n] + work and repairs, counted only inside shifts
+    D[j, n] = max(C[j, n], D[j+1, n-b[j]-1])
+
+This is blocking after service: a finished part stays in its machine until the next buffer has a
+space. Failures depend on operating time: they fall where the machine's worked time reaches the
+next time to failure, so they do not depend on blocking and the recursion is exact (J. Dallery and
+S. Gershwin, "Manufacturing flow line systems: a review of models and analytical results", 1992,
+for the model; the recursion is (max, +) algebra). Outside its shifts a machine may take a part in
+and let a finished one go, but it neither works nor repairs.
+
+Times are whole ticks of 1 ms, so sums have no rounding and the order of work does not matter.
+Every draw has a key (`models.draws`): a lane is one replication of one line, and lanes with equal
+keys share their random numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+from typing import Final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from models.draws import (
+    Law,
+    Stream,
+    left_over,
+    read_table,
+    share_of,
+    tables,
+    uniforms,
+    walk_start,
+)
+from models.errors import InputError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+TICKS_PER_S: Final = 1000
+NEVER: Final = 1 << 60
+"""A time later than any other [ticks]."""
+LARGEST_BUFFER: Final = 1 << 20
+
+
+class Spent(IntEnum):
+    """What a machine's time is spent on; every tick is exactly one of these."""
+
+    WORKING = 0
+    DOWN = 1
+    BLOCKED = 2
+    STARVED = 3
+    OFF = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Operation-dependent failures.
+
+    Parameters
+    ----------
+    to_fail
+        Worked time from a repair to the next failure [s].
+    to_repair
+        Time to repair [s].
+    """
+
+    to_fail: Law
+    to_repair: Law
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine of a line.
+
+    Parameters
+    ----------
+    key
+        Key of its draws (`models.draws.key_of` of its path): equal in every scenario.
+    cycle
+        Processing time of one part [s].
+    failure
+        Its failures; None when it never fails.
+    shifts
+        (start, end) of its working windows [s from the start of the run], in order, not
+        overlapping; None when it always runs.
+    """
+
+    key: int
+    cycle: Law
+    failure: Failure | None = None
+    shifts: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Machines in a row with buffers between them.
+
+    Parameters
+    ----------
+    machines
+        At least one, first to last.
+    buffers
+        Spaces between each machine and the next, one fewer than machines.
+    """
+
+    machines: tuple[Machine, ...]
+    buffers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.machines or len(self.buffers) != len(self.machines) - 1:
+            raise InputError(
+                f"{len(self.machines)} machines and {len(self.buffers)} buffers",
+                "a line has one buffer fewer than machines",
+            )
+        if not all(0 <= b <= LARGEST_BUFFER for b in self.buffers):
+            raise InputError(
+                f"buffers of {self.buffers} spaces", f"each has 0 to {LARGEST_BUFFER} spaces"
+            )
+        for number, machine in enumerate(self.machines):
+            _check_shifts(number, machine.shifts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """Factors on the laws of a line, lane by lane: calibrated or drawn parameters.
+
+    Parameters
+    ----------
+    cycle, to_fail, to_repair
+        [lanes, machines], positive.
+    """
+
+    cycle: Floats
+    to_fail: Floats
+    to_repair: Floats
+
+    @staticmethod
+    def ones(lanes: int, machines: int) -> "Scales":
+        """Return factors that change nothing."""
+        one = np.ones((lanes, machines))
+        return Scales(cycle=one, to_fail=one, to_repair=one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineState:
+    """All that the future of a line depends on, lane by lane.
+
+    Parameters
+    ----------
+    work_left
+        [lanes, machines], processing left of the part in the machine [ticks]; 0 when it is
+        finished and blocked, -1 when there is no part.
+    repair_left
+        [lanes, machines], repair left [ticks]; 0 when the machine is not down.
+    to_fail
+        [lanes, machines], worked time to the next failure [ticks]; -1 when not drawn yet.
+    begun, failed
+        [lanes, machines], parts begun and failures so far: the numbers of the next draws.
+    level
+        [lanes, machines - 1], parts in each buffer.
+    arrived
+        [lanes], arrivals taken so far.
+    """
+
+    work_left: Ints
+    repair_left: Ints
+    to_fail: Ints
+    begun: Ints
+    failed: Ints
+    level: Ints
+    arrived: Ints
+
+    @staticmethod
+    def empty(lanes: int, machines: int) -> "LineState":
+        """Return a line that has never run."""
+        per_machine = (lanes, machines)
+        return LineState(
+            work_left=np.full(per_machine, -1, np.int64),
+            repair_left=np.zeros(per_machine, np.int64),
+            to_fail=np.full(per_machine, -1, np.int64),
+            begun=np.zeros(per_machine, np.int64),
+            failed=np.zeros(per_machine, np.int64),
+            level=np.zeros((lanes, machines - 1), np.int64),
+            arrived=np.zeros(lanes, np.int64),
+        )
+
+    def copy(self) -> "LineState":
+        """Return an independent copy."""
+        return LineState(**{name: getattr(self, name).copy() for name in self.__slots__})
+
+    def lanes(self, chosen: Ints) -> "LineState":
+        """Return the state of some lanes, in that order (a lane may be taken twice)."""
+        return LineState(**{name: getattr(self, name)[chosen] for name in self.__slots__})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of a machine of the live line.
+
+    Parameters
+    ----------
+    has_part
+        Whether a part is in it.
+    worked_s
+        How long that part has been worked on [s]; None when it is finished and blocked.
+    down_s
+        How long it has been under repair [s]; None when it is not down.
+    since_failure_s
+        How long it has worked since its last repair [s]; None when not known (a new machine's
+        law is used).
+    begun, failed
+        Parts begun and failures so far, as far as counted: numbers of its next draws.
+    """
+
+    has_part: bool = False
+    worked_s: float | None = None
+    down_s: float | None = None
+    since_failure_s: float | None = None
+    begun: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineRun:
+    """What happened, lane by lane.
+
+    Parameters
+    ----------
+    spent
+        [lanes, machines, bins, Spent], ticks in each state; they sum to the bin's length.
+    made
+        [lanes, machines, bins], parts that left each machine.
+    departures
+        [lanes, machines, kept], ticks at which the first parts left; -1 beyond the last.
+    end
+        State at the horizon, to go on from.
+    """
+
+    spent: Ints
+    made: Ints
+    departures: Ints
+    end: LineState
+
+    @property
+    def spent_s(self) -> Floats:
+        """Seconds in each state, [lanes, machines, bins, Spent]."""
+        seconds: Floats = self.spent / TICKS_PER_S
+        return seconds
+
+    @property
+    def output(self) -> Ints:
+        """Parts that left the line, [lanes, bins]."""
+        return self.made[:, -1, :]
+
+
+def simulate_lines(
+    lines: Sequence[Line],
+    *,
+    seed: int,
+    replications: npt.ArrayLike,
+    horizon_s: float,
+    bin_s: float,
+    start: LineState | None = None,
+    scales: Scales | None = None,
+    arrivals: Ints | None = None,
+    keep: int = 0,
+) -> LineRun:
+    """Simulate replications of one or more variants of a line under common random numbers.
+
+    Parameters
+    ----------
+    lines
+        Variants with equally many machines.
+    seed
+        Seed of all draws.
+    replications
+        [R], numbers of the replications, not negative; a replication draws the same alone or
+        among others.
+    horizon_s, bin_s
+        Length of the run and of the bins its figures are given in [s].
+    start
+        State to start from, one lane per variant and replication (variant by variant); empty
+        when None. It is not changed.
+    scales
+        Factors on the laws, one row per lane; none when None.
+    arrivals
+        [lanes, N], rising ticks at which raw parts arrive, `NEVER` where a lane has fewer;
+        earlier than 0 means waiting already; counted on from ``start.arrived``. None: there is
+        always a raw part.
+    keep
+        How many departures to return per machine.
+
+    Returns
+    -------
+    LineRun
+        Lanes are variant by variant, replication by replication.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, or the start state holds more parts than there is place for.
+    """
+    width = len(lines[0].machines) if lines else 0
+    if not lines or any(len(line.machines) != width for line in lines):
+        raise InputError("the variants differ in machines", "simulate each length in its own call")
+    numbers = np.asarray(replications, np.int64).ravel()
+    lanes = len(lines) * len(numbers)
+    horizon, bin_ticks = to_ticks(horizon_s), to_ticks(bin_s)
+    if horizon <= 0 or bin_ticks <= 0 or lanes == 0:
+        raise InputError(
+            f"a horizon of {horizon_s} s in bins of {bin_s} s", "give positive times and lanes"
+        )
+    state = (LineState.empty(lanes, width) if start is None else start).copy()
+    _check_state(lines, state, lanes, width)
+    factors = Scales.ones(lanes, width) if scales is None else scales
+    if any(one.shape != (lanes, width) for one in (factors.cycle, factors.to_fail)):
+        raise InputError(f"scales of shape {factors.cycle.shape}", f"give {(lanes, width)}")
+    bins = -(-horizon // bin_ticks)
+    run = LineRun(
+        spent=np.zeros((lanes, width, bins, len(Spent)), np.int64),
+        made=np.zeros((lanes, width, bins), np.int64),
+        departures=np.full((lanes, width, keep), -1, np.int64),
+        end=state,
+    )
+    raw = np.empty((lanes, 0), np.int64) if arrivals is None else _fitted(arrivals, lanes)
+    laws, cycle_law, fail_law, repair_law = _laws(lines)
+    shifts, first_shift, last_shift = _shifts(lines, horizon)
+    _simulate(
+        np.repeat(np.arange(len(lines)), len(numbers)),
+        np.tile(numbers, len(lines)),
+        np.array([[machine.key for machine in line.machines] for line in lines], np.int64),
+        np.array([(*line.buffers, 0) for line in lines], np.int64),
+        laws,
+        cycle_law,
+        fail_law,
+        repair_law,
+        shifts,
+        first_shift,
+        last_shift,
+        np.ascontiguousarray(factors.cycle, np.float64),
+        np.ascontiguousarray(factors.to_fail, np.float64),
+        np.ascontiguousarray(factors.to_repair, np.float64),
+        np.array([seed, horizon, bin_ticks, arrivals is not None], np.int64),
+        raw,
+        state.work_left,
+        state.repair_left,
+        state.to_fail,
+        state.begun,
+        state.failed,
+        state.level,
+        state.arrived,
+        run.spent,
+        run.made,
+        run.departures,
+    )
+    return run
+
+
+def live_state(
+    line: Line,
+    machines: Sequence[Seen],
+    levels: Sequence[int],
+    *,
+    seed: int,
+    replications: npt.ArrayLike,
+) -> LineState:
+    """Start states from what a live line shows: what is left is drawn from the laws cut at what
+    has passed.
+
+    Parameters
+    ----------
+    line
+        The line.
+    machines
+        What is known of each machine.
+    levels
+        Parts in each buffer.
+    seed
+        Seed of the draws.
+    replications
+        [R], numbers of the replications: each draws its own remainder.
+
+    Returns
+    -------
+    LineState
+        One lane per replication.
+    """
+    width = len(line.machines)
+    if len(machines) != width or len(levels) != width - 1:
+        raise InputError(
+            f"{len(machines)} machines and {len(levels)} levels seen",
+            f"the line has {width} machines and {width - 1} buffers",
+        )
+    numbers = np.asarray(replications, np.int64).ravel()
+    state = LineState.empty(len(numbers), width)
+    state.level[:] = np.asarray(levels, np.int64)
+    for j, (machine, seen) in enumerate(zip(line.machines, machines, strict=True)):
+        state.begun[:, j] = seen.begun
+        state.failed[:, j] = seen.failed
+        if seen.has_part and seen.worked_s is None:
+            state.work_left[:, j] = 0
+        if seen.has_part and seen.worked_s is not None:
+            state.work_left[:, j] = _left(machine.cycle, seen.worked_s, seed, numbers, machine, 0)
+        if machine.failure is None:
+            continue
+        if seen.down_s is not None:
+            law = machine.failure.to_repair
+            state.repair_left[:, j] = _left(law, seen.down_s, seed, numbers, machine, 1)
+        elif seen.since_failure_s is not None:
+            law = machine.failure.to_fail
+            state.to_fail[:, j] = _left(law, seen.since_failure_s, seed, numbers, machine, 2)
+    return state
+
+
+def to_ticks(seconds: float) -> int:
+    """Whole ticks of a time in seconds, rounded to the nearest."""
+    return round(seconds * TICKS_PER_S)
+
+
+def _left(
+    law: Law, elapsed_s: float, seed: int, numbers: Ints, machine: Machine, which: int
+) -> Ints:
+    table = np.array(law.table)
+    found = np.empty(len(numbers), np.int64)
+    for i, number in enumerate(numbers):
+        share = uniforms(seed, Stream.RESIDUAL, int(number), machine.key, 1, which)[0]
+        left_s = left_over(table, elapsed_s, share)
+        found[i] = int(left_s * TICKS_PER_S + 0.5)
+    return found
+
+
+def _laws(lines: Sequence[Line]) -> tuple[Floats, Ints, Ints, Ints]:
+    """Stack each different law once; return tables and the law number of each machine."""
+    known: dict[Law, int] = {}
+
+    def number(law: Law | None) -> int:
+        return -1 if law is None else known.setdefault(law, len(known))
+
+    def numbers(laws: list[list[Law | None]]) -> Ints:
+        return np.array([[number(law) for law in row] for row in laws], np.int64)
+
+    cycle = numbers([[m.cycle for m in line.machines] for line in lines])
+    fail = numbers(
+        [[m.failure.to_fail if m.failure else None for m in line.machines] for line in lines]
+    )
+    repair = numbers(
+        [[m.failure.to_repair if m.failure else None for m in line.machines] for line in lines]
+    )
+    return tables(list(known)), cycle, fail, repair
+
+
+def _shifts(lines: Sequence[Line], horizon: int) -> tuple[Ints, Ints, Ints]:
+    """Flatten the shifts; return [windows, 2] and the first and last window of each machine."""
+    flat: list[tuple[int, int]] = []
+    first = np.zeros((len(lines), len(lines[0].machines)), np.int64)
+    last = np.zeros_like(first)
+    for s, line in enumerate(lines):
+        for j, machine in enumerate(line.machines):
+            first[s, j] = len(flat)
+            if machine.shifts is None:
+                flat.append((0, horizon))
+            else:
+                spans = [(to_ticks(a), to_ticks(b)) for a, b in machine.shifts]
+                flat += [(a, b) for a, b in spans if b > 0 and a < horizon and a < b]
+            last[s, j] = len(flat)
+    return np.array(flat, np.int64).reshape(-1, 2), first, last
+
+
+def _fitted(arrivals: Ints, lanes: int) -> Ints:
+    raw = np.ascontiguousarray(arrivals, np.int64)
+    if raw.ndim != 2 or len(raw) != lanes:
+        raise InputError(
+            f"arrivals of shape {raw.shape}", f"give one row for each of {lanes} lanes"
+        )
+    if bool(np.any(np.diff(raw, axis=1) < 0)):
+        raise InputError("arrivals that go back in time", "sort each lane")
+    return raw
+
+
+def _check_state(lines: Sequence[Line], state: LineState, lanes: int, width: int) -> None:
+    if state.work_left.shape != (lanes, width) or state.level.shape != (lanes, width - 1):
+        raise InputError(
+            f"a start state of shape {state.work_left.shape}", f"give {lanes} lanes of {width}"
+        )
+    spaces = np.repeat([line.buffers for line in lines], lanes // len(lines), axis=0)
+    room = spaces.reshape(lanes, width - 1) + (state.work_left[:, 1:] < 0)
+    over = np.argwhere((state.level < 0) | (state.level > room))
+    if len(over):
+        lane, j = (int(i) for i in over[0])
+        raise InputError(
+            f"{int(state.level[lane, j])} parts in buffer {j} of {int(spaces[lane, j])} spaces",
+            "correct the level counted there, or the buffer's size",
+        )
+
+
+def _check_shifts(number: int, shifts: tuple[tuple[float, float], ...] | None) -> None:
+    if shifts is None:
+        return
+    edges = [edge for shift in shifts for edge in shift]
+    if any(a > b for a, b in pairwise(edges)):
+        raise InputError(f"shifts of machine {number} overlap", "list them in order of time")
+
+
+_AT: Final = 0
+_EDGE: Final = 1
+_UP: Final = 2
+_BIN: Final = 3
+_BIN_EDGE: Final = 4
+_WINDOW: Final = 5
+_BEGUN: Final = 6
+_TO_FAIL: Final = 7
+_LEFT: Final = 8
+_ENTERED: Final = 9
+_DRAWN: Final = 10
+_MADE: Final = 11
+_SPENT: Final = 12
+_COLUMNS: Final = 17
+"""Columns of a machine's hand: where its time stands, and what the present bin has so far."""
+_WORKING: Final = int(Spent.WORKING)
+_DOWN: Final = int(Spent.DOWN)
+_BLOCKED: Final = int(Spent.BLOCKED)
+_STARVED: Final = int(Spent.STARVED)
+_OFF: Final = int(Spent.OFF)
+_FOR_PROCESS: Final = int(Stream.PROCESS)
+_FOR_FAILURE: Final = int(Stream.TIME_TO_FAIL)
+_FOR_REPAIR: Final = int(Stream.TIME_TO_REPAIR)
+_HORIZON: Final = 1
+_BIN_TICKS: Final = 2
+_GIVEN: Final = 3
+_BLOCK: Final = 64
+"""Processing times are drawn in blocks: a tight loop is worth three times a lone draw."""
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _ticks(table: Floats, share: float, scale: float) -> int:
+    """Draw a duration [ticks], at least one (so that time goes on)."""
+    return max(int(read_table(table, share) * (scale * TICKS_PER_S) + 0.5), 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _refill(
+    block: Ints,
+    shares: Floats,
+    walk: npt.NDArray[np.uint64],
+    first: int,
+    table: Floats,
+    scale: float,
+) -> None:
+    """Draw the processing times from number `first` on [ticks]; two loops, so that each runs in
+    vector registers.
+    """
+    for i in range(len(block)):
+        shares[i] = share_of(walk[2], first + i)
+    for i in range(len(block)):
+        block[i] = _ticks(table, shares[i], scale)
+
+
+@numba.njit(cache=True, nogil=True)
+def _flush(hands: Ints, lane: int, j: int, spent: Ints, made: Ints) -> None:
+    """Write what the present bin has so far, [bins, Spent] and [bins], and clear it."""
+    if hands[j, _BIN] < made.shape[2]:
+        for what in range(spent.shape[3]):
+            spent[lane, j, hands[j, _BIN], what] += hands[j, _SPENT + what]
+        made[lane, j, hands[j, _BIN]] += hands[j, _MADE]
+    for column in range(_MADE, _COLUMNS):
+        hands[j, column] = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _turn(
+    hands: Ints, lane: int, j: int, shifts: Ints, last: int, settings: Ints, spent: Ints, made: Ints
+) -> None:
+    """Move a machine's hand over the edge it stands at: next bin, next shift."""
+    at = hands[j, _AT]
+    if at >= hands[j, _BIN_EDGE]:
+        _flush(hands, lane, j, spent, made)
+        hands[j, _BIN] += 1
+        hands[j, _BIN_EDGE] += settings[_BIN_TICKS]
+    window = hands[j, _WINDOW]
+    while window < last and at >= shifts[window, 1]:
+        window += 1
+    hands[j, _WINDOW] = window
+    edge = settings[_HORIZON]
+    hands[j, _UP] = 0
+    if window < last:
+        hands[j, _UP] = 1 if at >= shifts[window, 0] else 0
+        edge = shifts[window, 1] if hands[j, _UP] else shifts[window, 0]
+    hands[j, _EDGE] = min(edge, hands[j, _BIN_EDGE], settings[_HORIZON])
+
+
+@numba.njit(cache=True, nogil=True)
+def _wait(
+    hands: Ints,
+    lane: int,
+    j: int,
+    until: int,
+    what: int,
+    shifts: Ints,
+    last: int,
+    settings: Ints,
+    spent: Ints,
+    made: Ints,
+) -> None:
+    """Let a machine's time pass up to a moment, as `what` inside shifts and OFF outside."""
+    until = min(until, settings[_HORIZON])
+    while hands[j, _AT] < until:
+        if hands[j, _AT] >= hands[j, _EDGE]:
+            _turn(hands, lane, j, shifts, last, settings, spent, made)
+        to = min(until, hands[j, _EDGE])
+        hands[j, _SPENT + (what if hands[j, _UP] else _OFF)] += to - hands[j, _AT]
+        hands[j, _AT] = to
+
+
+@numba.njit(cache=True, nogil=True)
+def _work(
+    hands: Ints,
+    lane: int,
+    j: int,
+    need: int,
+    what: int,
+    shifts: Ints,
+    last: int,
+    settings: Ints,
+    spent: Ints,
+    made: Ints,
+) -> int:
+    """Let a machine do so many ticks of `what` inside its shifts; return what the horizon left."""
+    while need > 0 and hands[j, _AT] < settings[_HORIZON]:
+        if hands[j, _AT] >= hands[j, _EDGE]:
+            _turn(hands, lane, j, shifts, last, settings, spent, made)
+        room = hands[j, _EDGE] - hands[j, _AT]
+        if hands[j, _UP]:
+            step = min(need, room)
+            hands[j, _SPENT + what] += step
+            hands[j, _AT] += step
+            need -= step
+        else:
+            hands[j, _SPENT + _OFF] += room
+            hands[j, _AT] = hands[j, _EDGE]
+    return need
+
+
+@numba.njit(cache=True, nogil=True)
+def _job(
+    hands: Ints,
+    lane: int,
+    j: int,
+    left: Ints,
+    failed: Ints,
+    walks: npt.NDArray[np.uint64],
+    laws: Floats,
+    fail_law: int,
+    repair_law: int,
+    fail_scale: Floats,
+    repair_scale: Floats,
+    shifts: Ints,
+    last: int,
+    settings: Ints,
+    spent: Ints,
+    made: Ints,
+) -> bool:
+    """Work one part to its end, through failures and shifts; return whether it got there.
+
+    ``left`` is (processing left, repair left, 1 if the machine can fail); it, ``hands`` and
+    ``failed`` change.
+    """
+    while True:
+        if left[1] > 0:
+            left[1] = _work(hands, lane, j, left[1], _DOWN, shifts, last, settings, spent, made)
+            if left[1] > 0:
+                return False
+        if left[0] == 0:
+            return True
+        piece = min(left[0], hands[j, _TO_FAIL])
+        undone = _work(hands, lane, j, piece, _WORKING, shifts, last, settings, spent, made)
+        left[0] -= piece - undone
+        hands[j, _TO_FAIL] -= piece - undone
+        if undone > 0:
+            return False
+        if left[0] > 0 and left[2]:
+            left[1] = _ticks(
+                laws[repair_law], share_of(walks[j, 1], failed[lane, j]), repair_scale[lane, j]
+            )
+            failed[lane, j] += 1
+            hands[j, _TO_FAIL] = _ticks(
+                laws[fail_law], share_of(walks[j, 0], failed[lane, j]), fail_scale[lane, j]
+            )
+
+
+@numba.njit(cache=True, nogil=True)
+def _simulate(
+    line_of: Ints,
+    replication: Ints,
+    keys: Ints,
+    buffers: Ints,
+    laws: Floats,
+    cycle_law: Ints,
+    fail_law: Ints,
+    repair_law: Ints,
+    shifts: Ints,
+    first_shift: Ints,
+    last_shift: Ints,
+    cycle_scale: Floats,
+    fail_scale: Floats,
+    repair_scale: Floats,
+    settings: Ints,
+    arrivals: Ints,
+    work_left: Ints,
+    repair_left: Ints,
+    to_fail: Ints,
+    begun: Ints,
+    failed: Ints,
+    level: Ints,
+    arrived: Ints,
+    spent: Ints,
+    made: Ints,
+    departures: Ints,
+) -> None:
+    """Run the recursion lane by lane; arrays as in `simulate_lines`, the state is changed.
+
+    The frequent case (no failure, no edge of a bin or shift inside a job) is written out; every
+    other goes through `_wait` and `_job`.
+    """
+    lanes, width = work_left.shape
+    horizon = settings[_HORIZON]
+    kept = departures.shape[2]
+    ring = 2
+    while ring < buffers.max() + 2:
+        ring *= 2
+    mask = ring - 1
+    gone = np.zeros((width + 1, ring), np.int64)  # departures of the last parts at each machine
+    hands = np.zeros((width, _COLUMNS), np.int64)
+    walks = np.zeros((width, 3), np.uint64)
+    waiting = np.zeros(width, np.int64)  # parts in front of each machine at the start
+    left = np.zeros(3, np.int64)
+    process = np.empty((width, _BLOCK), np.int64)
+    shares = np.empty(_BLOCK)
+    for lane in range(lanes):
+        s, r = line_of[lane], replication[lane]
+        inside = 0
+        hands[:] = 0
+        for j in range(width):
+            hands[j, _BIN_EDGE] = settings[_BIN_TICKS]
+            hands[j, _WINDOW] = first_shift[s, j]
+            last = last_shift[s, j]
+            _turn(hands, lane, j, shifts, last, settings, spent, made)
+            walks[j, 0] = walk_start(settings[0], _FOR_FAILURE, r, keys[s, j])
+            walks[j, 1] = walk_start(settings[0], _FOR_REPAIR, r, keys[s, j])
+            walks[j, 2] = walk_start(settings[0], _FOR_PROCESS, r, keys[s, j])
+            if fail_law[s, j] < 0:
+                to_fail[lane, j] = NEVER
+                repair_left[lane, j] = 0
+            elif to_fail[lane, j] < 0:
+                share = share_of(walks[j, 0], failed[lane, j])
+                to_fail[lane, j] = _ticks(laws[fail_law[s, j]], share, fail_scale[lane, j])
+            hands[j, _TO_FAIL] = to_fail[lane, j]
+            hands[j, _BEGUN] = begun[lane, j]
+            waiting[j] = level[lane, j - 1] if j > 0 else 0
+            inside += waiting[j] + (1 if work_left[lane, j] >= 0 else 0)
+            if work_left[lane, j] < 0 and repair_left[lane, j] > 0:
+                repair_left[lane, j] = _work(
+                    hands,
+                    lane,
+                    j,
+                    repair_left[lane, j],
+                    _DOWN,
+                    shifts,
+                    last,
+                    settings,
+                    spent,
+                    made,
+                )
+        place = width - 1  # where the next part that is inside at the start stands
+        taken = work_left[lane, place] < 0  # whether the part in that machine is already set
+        n = 0
+        while True:
+            j = 0
+            loaded = False
+            ready = 0
+            if n < inside:
+                while taken and waiting[place] == 0:
+                    place -= 1
+                    taken = work_left[lane, place] < 0
+                j = place
+                if taken:
+                    waiting[place] -= 1
+                else:
+                    taken = True
+                    loaded = True
+                for upstream in range(j):
+                    gone[upstream, n & mask] = 0
+            elif settings[_GIVEN]:
+                number = arrived[lane] + hands[0, _ENTERED]
+                if number >= arrivals.shape[1]:
+                    break
+                ready = max(arrivals[lane, number], 0)
+                if ready >= horizon:
+                    break
+            while j < width:
+                at = hands[j, _AT]
+                need = 0
+                if not loaded:
+                    ready = max(ready, at)
+                    if ready <= hands[j, _EDGE] and hands[j, _UP]:
+                        hands[j, _SPENT + _STARVED] += ready - at
+                        hands[j, _AT] = ready
+                    else:
+                        _wait(
+                            hands,
+                            lane,
+                            j,
+                            ready,
+                            _STARVED,
+                            shifts,
+                            last_shift[s, j],
+                            settings,
+                            spent,
+                            made,
+                        )
+                    at = hands[j, _AT]
+                    if at >= horizon:
+                        break
+                    number = hands[j, _BEGUN]
+                    if number >= hands[j, _DRAWN]:
+                        law = laws[cycle_law[s, j]]
+                        _refill(process[j], shares, walks[j], number, law, cycle_scale[lane, j])
+                        hands[j, _DRAWN] = number + _BLOCK
+                    need = process[j, number + _BLOCK - hands[j, _DRAWN]]
+                    hands[j, _BEGUN] += 1
+                    hands[j, _ENTERED] += 1
+                if (
+                    not loaded
+                    and need <= hands[j, _TO_FAIL]
+                    and at + need <= hands[j, _EDGE]
+                    and hands[j, _UP]
+                    and repair_left[lane, j] == 0
+                ):
+                    hands[j, _SPENT + _WORKING] += need
+                    hands[j, _TO_FAIL] -= need
+                    at += need
+                    hands[j, _AT] = at
+                    work_left[lane, j] = 0
+                else:
+                    left[0] = work_left[lane, j] if loaded else need
+                    left[1] = repair_left[lane, j]
+                    left[2] = fail_law[s, j] >= 0
+                    through = _job(
+                        hands,
+                        lane,
+                        j,
+                        left,
+                        failed,
+                        walks,
+                        laws,
+                        fail_law[s, j],
+                        repair_law[s, j],
+                        fail_scale,
+                        repair_scale,
+                        shifts,
+                        last_shift[s, j],
+                        settings,
+                        spent,
+                        made,
+                    )
+                    loaded = False
+                    work_left[lane, j] = left[0]
+                    repair_left[lane, j] = left[1]
+                    at = hands[j, _AT]
+                    if not through:
+                        break
+                if at >= horizon:
+                    break
+                ahead = n - buffers[s, j] - 1
+                if ahead >= 0 and j + 1 < width:
+                    space = max(gone[j + 1, ahead & mask], at)
+                    if space <= hands[j, _EDGE] and hands[j, _UP]:
+                        hands[j, _SPENT + _BLOCKED] += space - at
+                        hands[j, _AT] = space
+                    else:
+                        _wait(
+                            hands,
+                            lane,
+                            j,
+                            space,
+                            _BLOCKED,
+                            shifts,
+                            last_shift[s, j],
+                            settings,
+                            spent,
+                            made,
+                        )
+                    at = hands[j, _AT]
+                    if at >= horizon:
+                        break
+                if at >= hands[j, _EDGE]:
+                    _turn(
+                        hands,
+                        lane,
+                        j,
+                        shifts,
+                        last_shift[s, j],
+                        settings,
+                        spent,
+                        made,
+                    )
+                ready = at
+                work_left[lane, j] = -1
+                gone[j, n & mask] = at
+                if hands[j, _LEFT] < kept:
+                    departures[lane, j, hands[j, _LEFT]] = at
+                hands[j, _LEFT] += 1
+                hands[j, _MADE] += 1
+                j += 1
+            if j < width:
+                for stuck in range(j, width):
+                    gone[stuck, n & mask] = NEVER
+                if j == 0 and hands[0, _AT] >= horizon and n >= inside:
+                    break
+            n += 1
+        for j in range(width):
+            _wait(
+                hands,
+                lane,
+                j,
+                horizon,
+                _STARVED,
+                shifts,
+                last_shift[s, j],
+                settings,
+                spent,
+                made,
+            )
+            _flush(hands, lane, j, spent, made)
+            begun[lane, j] = hands[j, _BEGUN]
+            to_fail[lane, j] = hands[j, _TO_FAIL] if fail_law[s, j] >= 0 else -1
+            if j > 0:
+                level[lane, j - 1] += hands[j - 1, _LEFT] - hands[j, _ENTERED]
+        arrived[lane] += hands[0, _ENTERED]
