@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from models.errors import NotFound, Problem
 from twin.label import Label
-from twin.parkfile.schema import Endpoint, ParkFile
+from twin.parkfile.schema import ChainItem, Endpoint, EquipmentClass, ParkFile, Strict
 from twin.tags import Binding
 
 
@@ -17,8 +18,8 @@ class AssetNode:
     id
         Path below the park: ``acme/moulding/l1/p01``, ``ss1/t1``, ``feeder07``, ``g1``.
     type
-        site, aggregate, area, line, machine, buffer, substation, transformer, feeder, pv, bess,
-        gate, yard, dock, berth, siding, boiler, wastewater_plant, weather, endpoint.
+        site, aggregate, area, line, machine, buffer, grid, substation, transformer, feeder, pv,
+        bess, gate, yard, dock, berth, siding, boiler, wastewater_plant, weather, endpoint.
     label
         Name in both languages.
     parent
@@ -63,6 +64,12 @@ class Park:
         Every tag the park wants: ``<park>/<asset>/<metric>``.
     endpoints
         Endpoints by id.
+    elements
+        The schema's element of each asset (the weather station has none).
+    sampling_s
+        Wanted sampling interval of each tag path [s].
+    warnings
+        What is allowed but looks wrong.
     text, digest
         The file's text and its SHA-256.
     """
@@ -72,6 +79,9 @@ class Park:
     edges: tuple[Edge, ...]
     bindings: tuple[Binding, ...]
     endpoints: Mapping[str, Endpoint]
+    elements: Mapping[str, Strict]
+    sampling_s: Mapping[str, float]
+    warnings: tuple[Problem, ...] = ()
     text: str
     digest: str
 
@@ -88,3 +98,20 @@ class Park:
     def of_type(self, kind: str) -> tuple[AssetNode, ...]:
         """Assets of a type, in the file's order."""
         return tuple(node for node in self.assets.values() if node.type == kind)
+
+    def below(self, asset: str) -> tuple[AssetNode, ...]:
+        """Assets whose id lies below an asset's id, in the file's order."""
+        return tuple(n for i, n in self.assets.items() if i.startswith(f"{asset}/"))
+
+    def class_of(self, machine: str) -> EquipmentClass:
+        """Equipment class of a machine.
+
+        Raises
+        ------
+        NotFound
+            When no machine has that id.
+        """
+        item = self.elements.get(machine)
+        if not isinstance(item, ChainItem) or item.type is None:
+            raise NotFound("machine", machine, tuple(n.id for n in self.of_type("machine")))
+        return self.spec.types[item.type]

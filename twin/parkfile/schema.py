@@ -8,7 +8,7 @@ of `models.units`. Unknown keys are errors. References between parts are checked
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from twin.parkfile.quantity import Quantity
 
@@ -179,6 +179,19 @@ class AggregateSites(Strict):
     cos_phi: float = Field(0.92, gt=0, le=1)
     feeders: tuple[Slug, ...] = Field(min_length=1)
     workers: int = Field(0, ge=0)
+
+
+def _kind_of_site(value: object) -> str:
+    """Tell the two kinds of sites apart; one without ``kind`` is detailed."""
+    if isinstance(value, dict):
+        return str(value.get("kind", "detailed"))
+    return str(getattr(value, "kind", "detailed"))
+
+
+AnySite = Annotated[
+    Annotated[Site, Tag("detailed")] | Annotated[AggregateSites, Tag("aggregate")],
+    Discriminator(_kind_of_site),
+]
 
 
 class GridConnection(Strict):
@@ -473,7 +486,7 @@ class ParkFile(Strict):
     calendars: dict[str, Calendar] = {}
     types: dict[str, EquipmentClass] = {}
     organisations: tuple[Organisation, ...] = ()
-    sites: tuple[Annotated[Site | AggregateSites, Field(discriminator="kind")], ...] = ()
+    sites: tuple[AnySite, ...] = ()
     utilities: Utilities
     logistics: Logistics = Logistics()
     symbiosis: Symbiosis = Symbiosis()
