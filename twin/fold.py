@@ -1,0 +1,287 @@
+"""The fold: rows of a batch, in order, into the newest values and the sums. Compiled by numba.
+
+One loop over the rows, so that a batch cut anywhere gives bit for bit the same state. Times are
+int64 microseconds since 1970; durations are summed as integers, hence exactly.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from twin.status import CLASS_BAD, CLASS_GOOD
+
+GAUGE: Final = 0
+COUNTER: Final = 1
+STATE: Final = 2
+EVENT: Final = 3
+
+STATE_CODES: Final = 16
+"""Codes 0 to 15 have a slot each; every other value shares the slot after them."""
+
+FOLDED: Final = 0
+LATE: Final = 1
+DUPLICATE: Final = 2
+KEPT_OUT: Final = 3
+UNKNOWN: Final = 4
+
+_WRAP_16: Final = 65_536.0
+_WRAP_32: Final = 4_294_967_296.0
+
+Table = npt.NDArray[np.void]
+Ints = npt.NDArray[np.int64]
+
+
+ROW: Final = np.dtype(
+    [
+        ("slot", np.int64),
+        ("at_us", np.int64),
+        ("seen_us", np.int64),
+        ("server_us", np.int64),
+        ("value", np.float64),
+        ("exact", np.int64),
+        ("text_key", np.int64),
+        ("status", np.uint32),
+        ("quality", np.uint8),
+        ("origin", np.uint8),
+        ("known", np.bool_),
+        ("has_value", np.bool_),
+        ("has_exact", np.bool_),
+        ("restamped", np.bool_),
+    ],
+    align=True,
+)
+"""A row of a batch, and the newest row of a tag.
+
+``slot`` is the dense index of the tag, -1 when it has none; ``known`` is true in every row of a
+batch. ``quality`` is the class the sums use; ``text_key`` a hash of the text, 0 for none;
+``restamped`` marks rows whose source time was out of bounds and was replaced.
+"""
+
+SUMS: Final = np.dtype(
+    [
+        ("n", np.int64),
+        ("n_good", np.int64),
+        ("late", np.int64),
+        ("misclocked", np.int64),
+        ("integral", np.float64),
+        ("good_us", np.int64),
+        ("bad_us", np.int64),
+        ("covered_us", np.int64),
+        ("settled_us", np.int64),
+        ("increase", np.float64),
+        ("resets", np.int64),
+        ("reading", np.float64),
+        ("has_reading", np.bool_),
+    ],
+    align=True,
+)
+"""Cumulative sums of a tag up to its newest row.
+
+``reading`` is the newest good reading of a counter; ``settled_us`` is uncovered time since the
+newest row that no gap of `Gaps` names any more; ``misclocked`` counts rows kept out of the state
+because their time was not to be trusted.
+"""
+
+TRAITS: Final = np.dtype(
+    [("kind", np.uint8), ("endpoint", np.int32), ("modulus", np.float64)], align=True
+)
+"""What is fixed about a tag: kind, endpoint (-1: none), modulus of a counter (0: unknown)."""
+
+
+def _uncovered_us(endpoint: int, start_us: int, end_us: int, heard: Table, gaps: Table) -> int:
+    """Microseconds of [start, end) in which an endpoint was not heard."""
+    if endpoint < 0:
+        return 0
+    total = 0
+    for k in range(heard[endpoint].end - 1, heard[endpoint].begin - 1, -1):
+        if gaps[k].end_us <= start_us:
+            break
+        total += max(0, min(end_us, gaps[k].end_us) - max(start_us, gaps[k].start_us))
+    # a sample newer than the newest gap row says that the endpoint is back
+    if heard[endpoint].gap and start_us < heard[endpoint].until_us:
+        total += max(0, end_us - heard[endpoint].until_us)
+    return total
+
+
+_uncovered = njit(cache=True)(_uncovered_us)
+
+
+def _counted(last: float, now: float, modulus: float) -> tuple[float, bool]:
+    """Growth of a counter between two readings, and whether it was reset.
+
+    With a known modulus, a fall by more than half of it is a wrap. Without, a fall from the top
+    tenth to the bottom tenth of 2^16 or 2^32 is one. Every other fall is a reset to zero.
+    """
+    if now >= last:
+        return now - last, False
+    if modulus > 0.0:
+        if last < modulus and last - now > 0.5 * modulus:
+            return now - last + modulus, False
+    else:
+        for guess in (_WRAP_16, _WRAP_32):
+            if 0.9 * guess <= last < guess and 0.0 <= now <= 0.1 * guess:
+                return now - last + guess, False
+    return max(now, 0.0), True
+
+
+_count = njit(cache=True)(_counted)
+
+
+def _slot(value: float) -> int:
+    """Slot of a state code."""
+    if 0.0 <= value < STATE_CODES and value == np.floor(value):
+        return int(value)
+    return STATE_CODES
+
+
+_state_slot = njit(cache=True)(_slot)
+
+
+def _same_row(row: Any, newest: Any) -> bool:  # noqa: ANN401 - a record of dtype ROW
+    """Whether a row repeats the newest one on (at, value, status)."""
+    return bool(
+        row.at_us == newest.at_us
+        and row.status == newest.status
+        and (row.value == newest.value or (np.isnan(row.value) and np.isnan(newest.value)))
+        and row.has_exact == newest.has_exact
+        and row.exact == newest.exact
+        and row.text_key == newest.text_key
+    )
+
+
+_same = njit(cache=True)(_same_row)
+
+
+def _verdict_of(row: Any, newest: Any) -> int:  # noqa: ANN401 - records of dtype ROW
+    """What becomes of a row whose tag has a slot."""
+    if not newest.known:
+        return FOLDED
+    if _same(row, newest):
+        return DUPLICATE
+    if row.restamped and not newest.restamped:
+        return KEPT_OUT
+    trusted_again = newest.restamped and not row.restamped
+    if row.at_us < newest.at_us and not trusted_again:
+        return LATE
+    return FOLDED
+
+
+_verdict = njit(cache=True)(_verdict_of)
+
+
+def _close_hold(newest: Any, sums: Any, kind: int, covered: int) -> None:  # noqa: ANN401 - records
+    """Add the covered time the newest row held to the sums of its tag."""
+    sums.settled_us = 0
+    sums.covered_us += covered
+    if newest.quality == CLASS_BAD:
+        sums.bad_us += covered
+    elif newest.quality == CLASS_GOOD:
+        sums.good_us += covered
+        if kind == GAUGE:
+            grown = sums.integral + newest.value * (covered * 1e-6)
+            if np.isfinite(grown):  # one absurd reading must not spoil the sum for ever
+                sums.integral = grown
+
+
+_close = njit(cache=True)(_close_hold)
+
+
+def _take_reading(value: float, sums: Any, modulus: float) -> None:  # noqa: ANN401 - a record
+    """Add a good reading of a counter to the sums of its tag."""
+    if sums.has_reading:
+        grown, reset = _count(sums.reading, value, modulus)
+        sums.increase += grown
+        sums.resets += reset
+    sums.reading = value
+    sums.has_reading = True
+
+
+_read = njit(cache=True)(_take_reading)
+
+
+def _covered_us(
+    i: int, until_us: int, newest: Table, sums: Table, traits: Table, heard: Table, gaps: Table
+) -> int:
+    """Covered microseconds from the newest row of tag i to `until_us`."""
+    start = newest[i].at_us
+    held = max(0, until_us - start)
+    blind = sums[i].settled_us + _uncovered(traits[i].endpoint, start, until_us, heard, gaps)
+    return int(held - min(held, blind))
+
+
+_covered = njit(cache=True)(_covered_us)
+
+
+def _fold_rows(
+    rows: Table,
+    newest: Table,
+    sums: Table,
+    state_us: Ints,
+    traits: Table,
+    heard: Table,
+    gaps: Table,
+) -> npt.NDArray[np.uint8]:
+    verdicts = np.full(len(rows), UNKNOWN, np.uint8)
+    for r in range(len(rows)):
+        row = rows[r]
+        i = row.slot
+        if i < 0:
+            continue
+        verdict = _verdict(row, newest[i])
+        verdicts[r] = verdict
+        if verdict == LATE:
+            sums[i].late += 1
+        elif verdict == KEPT_OUT:
+            sums[i].misclocked += 1
+        if verdict != FOLDED:
+            continue
+        if newest[i].known:
+            covered = _covered(i, row.at_us, newest, sums, traits, heard, gaps)
+            _close(newest[i], sums[i], traits[i].kind, covered)
+            if traits[i].kind == STATE and newest[i].quality == CLASS_GOOD:
+                state_us[i, _state_slot(newest[i].value)] += covered
+        newest[i] = row
+        sums[i].n += 1
+        if row.quality == CLASS_GOOD:
+            sums[i].n_good += 1
+            if traits[i].kind == COUNTER:
+                _read(row.value, sums[i], traits[i].modulus)
+    return verdicts
+
+
+def _judge_rows(rows: Table, newest: Table) -> npt.NDArray[np.uint8]:
+    verdicts = np.full(len(rows), UNKNOWN, np.uint8)
+    for r in range(len(rows)):
+        i = rows[r].slot
+        if i < 0:
+            continue
+        verdicts[r] = _verdict(rows[r], newest[i])
+        if verdicts[r] == FOLDED:
+            newest[i] = rows[r]
+    return verdicts
+
+
+def _open_covered(
+    until_us: Ints, newest: Table, sums: Table, traits: Table, heard: Table, gaps: Table
+) -> Ints:
+    covered = np.zeros(len(newest), np.int64)
+    for i in range(len(newest)):
+        if newest[i].known:
+            covered[i] = _covered(i, until_us[i], newest, sums, traits, heard, gaps)
+    return covered
+
+
+fold_rows = njit(cache=True)(_fold_rows)
+"""(rows, newest, sums, state_us, traits, heard, gaps) -> verdict per row.
+
+Changes newest, sums and state_us (one row of slots per tag). The other tables have the dtypes ROW,
+ROW, SUMS, TRAITS, and HEARD and GAP of `twin.coverage`.
+"""
+
+judge_rows = njit(cache=True)(_judge_rows)
+"""(rows, newest) -> the verdicts `fold_rows` would give; `newest` is changed, so pass a copy."""
+
+open_covered = njit(cache=True)(_open_covered)
+"""(until_us, newest, sums, traits, heard, gaps) -> covered microseconds since each newest row."""
