@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import polars as pl
 import pyarrow as pa
 
 from twin.memory.manifest import ManifestRow
 from twin.memory.settings import MINUTE_US, SECOND_US
+from twin.memory.store import Memory
 from twin.samples import COVERAGE, SAMPLES, Origin, sample_batch
 from twin.status import GOOD
 from twin.tags import Kind
@@ -61,6 +63,19 @@ def table(rows: Iterable[Row]) -> pa.Table:
 
 def series(tag: int, start_us: int, step_us: int, values: Sequence[float]) -> pa.Table:
     """One tag, one value each step."""
-    return table(
-        Row(tag=tag, at_us=start_us + i * step_us, value=v) for i, v in enumerate(values)
-    )
+    return table(Row(tag=tag, at_us=start_us + i * step_us, value=v) for i, v in enumerate(values))
+
+
+def frame(found: pa.Table) -> pl.DataFrame:
+    """A table whose NaNs compare equal."""
+    return pl.DataFrame(found)
+
+
+def seal_all(memory: Memory, rows: Sequence[Row], now_us: int) -> ManifestRow:
+    """Seal rows as the next offset."""
+    return memory.seal(table(rows), NO_COVERAGE, KINDS, memory.manifest.offset + 1, now_us)
+
+
+def cut_of(memory: Memory, now_us: int, tail: Iterable[Row] = ()) -> ACut:
+    """Cut of a memory with a tail."""
+    return ACut(manifest=memory.manifest, now_us=now_us, tail=table(tail))
