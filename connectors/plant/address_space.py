@@ -1,0 +1,241 @@
+"""Node plans → nodes of an asyncua server, and the quick way to write their values."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isnan
+from typing import Final
+
+from asyncua import Server, ua
+from asyncua.server.address_space import AttributeValue
+
+from connectors.plant.layout import NodePlan
+from connectors.plant.wire import Frame
+from models.errors import InputError
+from twin.samples import from_us
+
+EU_NAMESPACE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
+_CEFACT: Final = {
+    "kW": "KWT",
+    "MW": "MAW",
+    "W": "WTT",
+    "kvar": "KVR",
+    "Mvar": "MAR",
+    "kWh": "KWH",
+    "MWh": "MWH",
+    "kvarh": "K3",
+    "kV": "KVT",
+    "V": "VLT",
+    "A": "AMP",
+    "degC": "CEL",
+    "s": "SEC",
+    "min": "MIN",
+    "mm/s": "C16",
+    "W/m2": "D54",
+    "%": "P1",
+    "t": "TNE",
+    "m3": "MTQ",
+    "m3/h": "MQH",
+    "mg/L": "M1",
+    "t/h": "E18",
+    "bar": "BAR",
+}
+"""Common codes of UN/CEFACT recommendation 20; EUInformation carries them as big-endian text."""
+
+_ANALOG: Final = ua.NodeId(ua.ObjectIds.AnalogUnitType)
+_DISCRETE: Final = ua.NodeId(ua.ObjectIds.MultiStateDiscreteType)
+_PLAIN: Final = ua.NodeId(ua.ObjectIds.BaseDataVariableType)
+_PROPERTY: Final = ua.NodeId(ua.ObjectIds.PropertyType)
+_FOLDER: Final = ua.NodeId(ua.ObjectIds.FolderType)
+_ORGANIZES: Final = ua.NodeId(ua.ObjectIds.Organizes)
+_HAS_COMPONENT: Final = ua.NodeId(ua.ObjectIds.HasComponent)
+_HAS_PROPERTY: Final = ua.NodeId(ua.ObjectIds.HasProperty)
+_GOOD: Final = ua.StatusCode(ua.StatusCodes.Good)
+_WAITING: Final = ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData)
+_NO_DATA: Final = ua.StatusCode(ua.StatusCodes.BadNoData)
+_UINT32: Final = 2**32
+
+_CASTS: Final[dict[str, Callable[[float], float | int | bool]]] = {
+    "Double": float,
+    "Float": float,
+    "UInt32": lambda value: round(value) % _UINT32,
+    "Int32": round,
+    "Boolean": bool,
+}
+
+
+class Held(ua.DataValue):
+    """A data value that is never changed after it was made.
+
+    asyncua copies each value deeply per monitored item; a value nobody changes need not be copied.
+    """
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Held":
+        return self
+
+
+def node_id(index: int, identifier: str) -> ua.NodeId:
+    """Node id from an identifier with its type, e.g. ``s=Line1.Speed`` or ``i=2253``.
+
+    Raises
+    ------
+    InputError
+        When the type is not one of i, s, g, b.
+    """
+    kind, _, text = identifier.partition("=")
+    if kind == "s":
+        return ua.NodeId(text, index)
+    if kind == "i" and text.isdigit():
+        return ua.NodeId(int(text), index)
+    if kind in ("g", "b"):
+        return ua.NodeId.from_string(f"ns={index};{identifier}")
+    raise InputError(f"identifier {identifier!r}", "write it as s=…, i=…, g=… or b=…")
+
+
+@dataclass(slots=True)
+class _Live:
+    """One variable that follows the plant."""
+
+    attribute: AttributeValue
+    variant: ua.VariantType
+    cast: Callable[[float], float | int | bool]
+    number: float = float("nan")
+    held: ua.DataValue | None = None
+
+
+class AddressSpace:
+    """The variables of one server; made once, written every second."""
+
+    def __init__(
+        self,
+        server: Server,
+        indexes: dict[str, int],
+        folders: dict[tuple[str, ...], ua.NodeId] | None = None,
+    ) -> None:
+        self._server = server
+        self._indexes = indexes
+        objects = ua.NodeId(ua.ObjectIds.ObjectsFolder)
+        self._folders: dict[tuple[str, ...], ua.NodeId] = {(): objects} | (folders or {})
+        self._live: list[_Live] = []
+
+    async def build(self, nodes: Sequence[NodePlan]) -> None:
+        """Create all nodes, folders before what they hold."""
+        for node in nodes:
+            parent = await self._folder(node.folders, self._indexes[node.namespace])
+            await self._variable(parent, node)
+
+    async def show(self, frame: Frame) -> None:
+        """Write a frame's values into the live variables, and tell the subscriptions."""
+        at, server_at = from_us(frame.at_us), from_us(frame.clock_us)
+        for live, number in zip(self._live, frame.values.tolist(), strict=True):
+            live.number = number
+            status = _NO_DATA if isnan(number) else _GOOD
+            value = None if isnan(number) else live.cast(number)
+            variant = ua.Variant(value, ua.VariantType.Null if value is None else live.variant)
+            await self._put(live, Held(variant, status, at, server_at))
+
+    async def hold(self, clock_us: int) -> None:
+        """Keep values, source times and Good as they are; only the server's own time goes on."""
+        server_at = from_us(clock_us)
+        for live in self._live:
+            was = live.attribute.value
+            if was is not None:
+                held = Held(was.Value, was.StatusCode, was.SourceTimestamp, server_at)
+                await self._put(live, held)
+
+    async def _put(self, live: _Live, value: ua.DataValue) -> None:
+        live.attribute.value = value
+        for handle, tell in tuple(live.attribute.datachange_callbacks.items()):
+            await tell(handle, value)
+
+    async def _folder(self, folders: tuple[str, ...], index: int) -> ua.NodeId:
+        if folders in self._folders:
+            return self._folders[folders]
+        parent = await self._folder(folders[:-1], index)
+        item = ua.AddNodesItem()
+        item.RequestedNewNodeId = ua.NodeId("folder:" + "/".join(folders), index)
+        item.BrowseName = ua.QualifiedName(folders[-1], index)
+        item.NodeClass = ua.NodeClass.Object
+        item.ParentNodeId = parent
+        item.ReferenceTypeId = _ORGANIZES
+        item.TypeDefinition = _FOLDER
+        item.NodeAttributes = ua.ObjectAttributes(DisplayName=ua.LocalizedText(folders[-1]))
+        made = await self._add(item)
+        self._folders[folders] = made
+        return made
+
+    async def _variable(self, parent: ua.NodeId, node: NodePlan) -> None:
+        index = self._indexes[node.namespace]
+        own = node_id(index, node.identifier)
+        variant = ua.VariantType[node.data_type]
+        item = ua.AddNodesItem()
+        item.RequestedNewNodeId = own
+        item.BrowseName = ua.QualifiedName(node.name, index)
+        item.NodeClass = ua.NodeClass.Variable
+        item.ParentNodeId = parent
+        item.ReferenceTypeId = _HAS_COMPONENT
+        item.TypeDefinition = _DISCRETE if node.names else _ANALOG if node.unit else _PLAIN
+        start = ua.Variant(node.text, variant) if not node.path else ua.Variant(None)
+        item.NodeAttributes = _variable_attributes(node.name, start, ua.NodeId(variant.value))
+        await self._add(item)
+        attribute = self._server.iserver.aspace[own].attributes[ua.AttributeIds.Value]
+        if node.path:
+            attribute.value = Held(ua.Variant(None), _WAITING)
+            self._live.append(_Live(attribute, variant, _CASTS[node.data_type]))
+        if node.unit:
+            await self._property(own, "EngineeringUnits", _units(node.unit), "EUInformation")
+        if node.names:
+            texts = ua.Variant([ua.LocalizedText(name) for name in node.names])
+            await self._property(own, "EnumStrings", texts, "LocalizedText")
+
+    async def _property(self, owner: ua.NodeId, name: str, value: ua.Variant, kind: str) -> None:
+        item = ua.AddNodesItem()
+        item.RequestedNewNodeId = ua.NodeId(f"{owner.Identifier}.{name}", owner.NamespaceIndex)
+        item.BrowseName = ua.QualifiedName(name, 0)
+        item.NodeClass = ua.NodeClass.Variable
+        item.ParentNodeId = owner
+        item.ReferenceTypeId = _HAS_PROPERTY
+        item.TypeDefinition = _PROPERTY
+        data_type = ua.NodeId(getattr(ua.ObjectIds, kind))
+        item.NodeAttributes = _variable_attributes(name, value, data_type)
+        if isinstance(value.Value, list):
+            item.NodeAttributes.ValueRank = 1
+        await self._add(item)
+
+    async def _add(self, item: ua.AddNodesItem) -> ua.NodeId:
+        result = (await self._server.iserver.isession.add_nodes([item]))[0]
+        if not result.StatusCode.is_good():
+            raise InputError(
+                f"node {item.RequestedNewNodeId.to_string()}: {result.StatusCode.name}",
+                "give each node of an endpoint its own identifier",
+            )
+        return result.AddedNodeId
+
+
+def _variable_attributes(
+    name: str, value: ua.Variant, data_type: ua.NodeId
+) -> ua.VariableAttributes:
+    made = ua.VariableAttributes(
+        DisplayName=ua.LocalizedText(name), Value=value, DataType=data_type
+    )
+    made.AccessLevel = made.UserAccessLevel = ua.AccessLevel.CurrentRead.mask
+    made.MinimumSamplingInterval = 100.0
+    return made
+
+
+def _units(unit: str) -> ua.Variant:
+    code = _CEFACT.get(unit, "")
+    shown = unit.replace("degC", "°C").replace("m3", "m³").replace("m2", "m²")
+    made = ua.EUInformation(
+        NamespaceUri=EU_NAMESPACE,
+        UnitId=int.from_bytes(code.encode(), "big") if code else -1,
+        DisplayName=ua.LocalizedText(shown),
+        Description=ua.LocalizedText(unit),
+    )
+    return ua.Variant(made, ua.VariantType.ExtensionObject)
+
+
+def clock_value(value: datetime | float, at: datetime) -> ua.DataValue:
+    """A value of the plant's clock."""
+    kind = ua.VariantType.DateTime if isinstance(value, datetime) else ua.VariantType.Double
+    return Held(ua.Variant(value, kind), _GOOD, at, at)
