@@ -1,0 +1,133 @@
+"""Cards, states of a page, priorities and tables."""
+
+from collections.abc import Sequence
+
+from dash.development.base_component import Component
+
+from cluster.ports import InputError, InvalidInput, TwinError, Unavailable
+from dashboard.components import core, html
+from dashboard.design import SHAPES
+from dashboard.words.book import Words
+
+
+def card(title: str, *children: object, extra: object = None, kind: str = "") -> Component:
+    """Return a titled card; ``extra`` stands at the right of its title."""
+    head = html.Div(
+        [html.H2(title), html.Div(extra, className="card-extra")], className="card-head"
+    )
+    return html.Section(
+        [head, *children], className=f"card {kind}".strip(), **{"aria-label": title}
+    )
+
+
+def icon(name: str) -> Component:
+    """Return an icon that is decoration only."""
+    return html.Span(className=f"icon icon-{name}", **{"aria-hidden": "true"})
+
+
+def button(
+    text: str,
+    name: str | dict[str, object],
+    *,
+    kind: str = "",
+    icon_name: str = "",
+    disabled: bool = False,
+) -> Component:
+    """Return a button."""
+    return html.Button(
+        [icon(icon_name), html.Span(text)] if icon_name else text,
+        id=name,
+        n_clicks=0,
+        className=f"button {kind}".strip(),
+        type="button",
+        disabled=disabled,
+    )
+
+
+def empty(title: str, hint: str = "") -> Component:
+    """Return what stands where there is nothing to show, and what to do about it."""
+    return html.Div([html.P(title, className="state-title"), html.P(hint)], className="state")
+
+
+def failed(words: Words, error: TwinError) -> Component:
+    """Return an error with its cause and its remedy."""
+    later = isinstance(error, Unavailable)
+    title = words("state.unavailable") if later else words("state.failed")
+    return html.Div(
+        [
+            html.P([html.Span(SHAPES["high"] + " "), title], className="state-title"),
+            *explained(error),
+        ],
+        className="state state-error",
+        role="alert",
+    )
+
+
+def explained(error: TwinError) -> list[Component]:
+    """Return what is wrong and how to mend it, one line each."""
+    if isinstance(error, InvalidInput):
+        return [html.Ul([html.Li(str(problem)) for problem in error.problems])]
+    what, remedy = getattr(error, "what", str(error)), getattr(error, "remedy", "")
+    where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
+    return [html.P(where + what), *([html.P(remedy, className="remedy")] if remedy else [])]
+
+
+def priority(words: Words, code: str) -> Component:
+    """Return a priority: shape and word in its colour."""
+    return html.Span(
+        [
+            html.Span(SHAPES.get(code, ""), **{"aria-hidden": "true"}),
+            " ",
+            words.code("priority", code),
+        ],
+        className=f"priority priority-{code}",
+    )
+
+
+def table(
+    head: Sequence[object],
+    rows: Sequence[Sequence[object]],
+    *,
+    label: str,
+    numeric: Sequence[int] = (),
+) -> Component:
+    """Return a table; columns of ``numeric`` are set right and in tabular figures."""
+
+    def kind(column: int) -> str:
+        return "r" if column in numeric else ""
+
+    return html.Div(
+        html.Table(
+            [
+                html.Thead(
+                    html.Tr(
+                        [html.Th(h, scope="col", className=kind(i)) for i, h in enumerate(head)]
+                    )
+                ),
+                html.Tbody(
+                    [
+                        html.Tr([html.Td(c, className=kind(i)) for i, c in enumerate(row)])
+                        for row in rows
+                    ]
+                ),
+            ],
+            **{"aria-label": label},
+        ),
+        className="table",
+        tabIndex="0",
+        role="region",
+        **{"aria-label": label},
+    )
+
+
+def link(text: object, href: str, kind: str = "") -> Component:
+    """Return a link inside the app."""
+    return core.Link(text, href=href, className=kind)
+
+
+def facts(rows: Sequence[tuple[str, object]], kind: str = "") -> Component:
+    """Return named values, one a line."""
+    return html.Dl(
+        [part for name, value in rows for part in (html.Dt(name), html.Dd(value))],
+        className=f"facts {kind}".strip(),
+    )

@@ -1,0 +1,97 @@
+"""Verbs that run something: ``demo``, ``up``, ``gateway``, and the service's own ``serve``."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cluster import launch
+from cluster.ports import InputError
+from dashboard.verbs.verb import verb
+
+Data = Annotated[Path, typer.Option(help="Folder of everything that is kept")]
+Host = Annotated[str, typer.Option(help="Address to listen at; loopback only for now")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page")]
+For = Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds")]
+Level = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")]
+Style = Annotated[str, typer.Option(help="Log lines: plain or json")]
+
+
+def demo(
+    port: Port = 8050,
+    data: Data = Path("parktwin-data"),
+    park: Annotated[Path | None, typer.Option(help="Park file; the demo park if left out")] = None,
+    for_s: For = None,
+    speed: Annotated[
+        float, typer.Option(min=1, max=60, help="Park seconds per second of a fresh plant")
+    ] = 1.0,
+    host: Host = "127.0.0.1",
+    log_level: Level = "INFO",
+    log_style: Style = "plain",
+) -> None:
+    """Run a park with its virtual plant: real OPC UA servers, twin, pages, what-if."""
+    launch.demo(
+        launch.Wish(
+            data=data,
+            host=host,
+            port=port,
+            parks=(park or launch.demo_park(),),
+            for_s=for_s,
+            log_level=_level(log_level),
+            log_style=log_style,
+        ),
+        speed,
+        typer.echo,
+    )
+
+
+def up(
+    parks: Annotated[list[Path], typer.Argument(help="Park files")],
+    port: Port = 8050,
+    data: Data = Path("parktwin-data"),
+    for_s: For = None,
+    host: Host = "127.0.0.1",
+    log_level: Level = "INFO",
+    log_style: Style = "plain",
+) -> None:
+    """Run real parks: no virtual plant, wall time."""
+    launch.up(
+        launch.Wish(
+            data=data,
+            host=host,
+            port=port,
+            parks=tuple(parks),
+            for_s=for_s,
+            log_level=_level(log_level),
+            log_style=log_style,
+        ),
+        typer.echo,
+    )
+
+
+def gateway(
+    park: Annotated[Path, typer.Argument(help="Park file whose endpoints are read")],
+    to: Annotated[str, typer.Option(help="Address of the service")] = "http://127.0.0.1:8050",
+    source: Annotated[str, typer.Option(help="Name of this gateway")] = "edge",
+    data: Data = Path("parktwin-gateway"),
+    for_s: For = None,
+    log_level: Level = "INFO",
+) -> None:
+    """Read endpoints here and deliver them to a service elsewhere; listens at no port."""
+    launch.gateway(park, to, source, data, for_s, _level(log_level), typer.echo)
+
+
+def serve(settings: Annotated[Path, typer.Argument(help="Settings of the supervisor")]) -> None:
+    """Serve (started by ``demo`` and ``up``, not by people)."""
+    from dashboard import web
+
+    web.serve(settings)
+
+
+def _level(name: str) -> str:
+    if name.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise InputError(f"{name!r} is no level", "DEBUG, INFO, WARNING or ERROR", "log-level")
+    return name.upper()
+
+
+VERBS: Final = {"demo": verb(demo), "up": verb(up), "gateway": verb(gateway), "serve": verb(serve)}

@@ -1,0 +1,23 @@
+"""Look at the pages with the fake park: `python tests/dashboard/demo.py [port]`."""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+
+import uvicorn
+from fake_service import FakePark
+from fastapi import FastAPI
+
+from dashboard.app import create_app
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8050
+    app = create_app(FakePark(), api=FastAPI(), default_park="vsip1")
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
