@@ -13,6 +13,7 @@ import ray
 
 from cluster import one_root
 from cluster.layout import DataFolder
+from models.errors import Refused
 
 _STORE_BYTES: Final = 300 * 2**20
 _TEMP_PREFIX: Final = "pt"
@@ -27,14 +28,17 @@ class EngineSettings:
     Parameters
     ----------
     address
-        A running cluster to join; None starts our own, on this machine alone.
+        A running cluster to join; empty starts our own, on this machine alone.
+    temp
+        Short, empty folder for Ray's session; empty makes one. It is removed at the end.
     cpus
         CPUs Ray may count on; actors and tasks state what they need of them.
     whatif_slots
         What-if tasks that may run at once.
     """
 
-    address: str | None = None
+    address: str = ""
+    temp: str = ""
     cpus: int = 0
     whatif_slots: int = 1
 
@@ -55,12 +59,14 @@ class Engine:
         MixedInstall
             When they import the five packages from elsewhere.
         """
-        _authenticate(data)
-        if settings.address is not None:
+        if settings.address:
             ray.init(settings.address, log_to_driver=False, logging_level=logging.ERROR)
             engine = cls(None, settings.address)
         else:
-            engine = cls(_start_local(settings), "local")
+            _authenticate(data)
+            # Unix sockets hold 107 bytes and Ray spends about 60: the folder must be short.
+            temp = Path(settings.temp or tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir="/tmp"))
+            engine = cls(_start_local(settings, temp), "local")
         try:
             check_workers()
         except BaseException:
@@ -87,7 +93,17 @@ def check_workers() -> None:
 
 
 def _authenticate(data: DataFolder) -> None:
-    """Token authentication with a token file of our own, before Ray reads its environment."""
+    """Token authentication with a token file of our own.
+
+    A new local Ray turns it on by itself as long as nobody chose another mode; only the file has to
+    be named (Ray would write one that others can read).
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        raise Refused(
+            f"RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']!r}: everyone on this machine could "
+            "run code in the twin",
+            "unset RAY_AUTH_MODE",
+        )
     token = data.ray_token
     token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not token.exists():
@@ -95,19 +111,16 @@ def _authenticate(data: DataFolder) -> None:
         with os.fdopen(fd, "w") as file:
             file.write(secrets.token_hex(32))
     os.environ.update(
-        RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN_PATH=str(token.resolve()),
         RAY_USAGE_STATS_ENABLED="0",
         RAY_DEDUP_LOGS="0",
-        # The variable that Ray's warning about a zero for accelerators asks for.
+        # What Ray's warning about a zero for accelerators asks for.
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     )
 
 
-def _start_local(settings: EngineSettings) -> Path:
-    # Unix sockets hold 107 bytes and Ray spends about 60 of them: the folder must be short.
-    temp = Path(tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir="/tmp"))
-    temp.chmod(0o700)
+def _start_local(settings: EngineSettings, temp: Path) -> Path:
+    logging.getLogger("ray").setLevel(logging.ERROR)
     cpus = settings.cpus or max(2, os.cpu_count() or 2)
     ray.init(
         "local",

@@ -102,11 +102,12 @@ def read_record(path: Path) -> tuple[list[ProcessMark], list[str]]:
         return [], []
 
 
-def reap() -> None:
-    """Collect orphans of ours that have ended."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+def reap_all_but(spared: set[int]) -> None:
+    """Collect ended orphans of ours; those in `spared` are waited for by whoever started them."""
+    for entry in (_PROC / "self" / "task" / str(os.getpid()) / "children").read_text().split():
+        if int(entry) not in spared:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(entry), os.WNOHANG)
 
 
 def memory_bytes(pid: int) -> int:

@@ -39,7 +39,7 @@ def list_(park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None
     show_rows(rows, (*_STATUS, *_STATUS_MORE), json=json)
 
 
-def test_(
+def examine(
     address: Annotated[str, typer.Argument(help="opc.tcp://host:port, or the id of an endpoint")],
     policy: Policy = "None",
     mode: Mode = "None",
@@ -177,6 +177,14 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 VERBS: Final = {
     "endpoint": group(
         "OPC UA endpoints: add, list, browse, test, trust, map, remove.",
-        *(add, list_, browse, test_, trust, map_, remove),
+        {
+            "add": add,
+            "list": list_,
+            "browse": browse,
+            "test": examine,
+            "trust": trust,
+            "map": map_,
+            "remove": remove,
+        },
     )
 }

@@ -1,6 +1,6 @@
 """Making a verb of a function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import typer
 
@@ -12,11 +12,11 @@ def verb(function: Callable[..., None]) -> typer.Typer:
     return made
 
 
-def group(about: str, *functions: Callable[..., None]) -> typer.Typer:
-    """Make a group of commands; a trailing underscore of a name is dropped."""
+def group(about: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
+    """Make a group of commands by their names."""
     made = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=about
     )
-    for function in functions:
-        made.command(function.__name__.removesuffix("_"))(function)
+    for name, function in commands.items():
+        made.command(name)(function)
     return made

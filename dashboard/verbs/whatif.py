@@ -137,6 +137,14 @@ def _text(file: Path) -> str:
 VERBS: Final = {
     "whatif": group(
         "What-if: run, submit, list, watch, show, compare, cancel.",
-        *(run, submit, list_, watch, show, compare, cancel),
+        {
+            "run": run,
+            "submit": submit,
+            "list": list_,
+            "watch": watch,
+            "show": show,
+            "compare": compare,
+            "cancel": cancel,
+        },
     )
 }

@@ -1,0 +1,102 @@
+"""What the supervisor asks a service to run: read once, from one file."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from cluster.layout import DataFolder
+
+DEFAULT_PORT: Final = 8050
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkSettings:
+    """One park of a service.
+
+    Parameters
+    ----------
+    file
+        Path of its park file.
+    demo
+        Whether a virtual plant feeds it.
+    speed
+        Park seconds per wall second; 1 for a real park.
+    urls
+        Endpoint id → address, where it differs from the park file's.
+    clock
+        Park time and wall time of one instant [us]; both 0 for wall time.
+    """
+
+    file: str
+    demo: bool = False
+    speed: float = 1.0
+    urls: Mapping[str, str] = field(default_factory=dict)
+    clock: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """A whole service.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    host, port
+        Where the web server listens.
+    parks
+        What it runs.
+    temp
+        Short folder for Ray's session; removed by whoever made it.
+    database
+        URL of the metadata store; empty for SQLite in the data folder.
+    ray_address
+        A running Ray cluster; empty starts our own.
+    whatif_slots
+        What-if tasks at once; 0 takes one per CPU (they run with low priority).
+    log_level, log_style
+        Level, and ``plain`` or ``json``.
+    """
+
+    data: str
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    parks: tuple[ParkSettings, ...] = ()
+    temp: str = ""
+    database: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
+    ray_address: str = ""
+    whatif_slots: int = 0
+    log_level: str = "INFO"
+    log_style: str = "plain"
+
+    @property
+    def folder(self) -> DataFolder:
+        """The data folder with its paths."""
+        return DataFolder(root=Path(self.data).resolve())
+
+    @property
+    def url(self) -> str:
+        """Address of the service for a browser on this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def write(self) -> Path:
+        """Keep these settings in the data folder, readable by its owner; the file."""
+        path = self.folder.settings
+        path.touch(mode=0o600)
+        path.write_bytes(orjson.dumps(asdict(self)))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "ServiceSettings":
+        """Inverse of `write`."""
+        plain = orjson.loads(path.read_bytes())
+        parks = tuple(
+            ParkSettings(**park | {"clock": tuple(park["clock"])}) for park in plain["parks"]
+        )
+        return cls(**plain | {"parks": parks})

@@ -1,0 +1,360 @@
+"""The parent of everything: keeps the service (and a demo's plant) running, and ends it cleanly."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import orjson
+
+from cluster import processes
+from cluster.client import Client
+from cluster.layout import DataFolder
+from cluster.settings import LOOPBACK, ServiceSettings
+from models.errors import Conflict, Refused, TwinError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+Tell = Callable[[str], None]
+TEMP_ROOT: Final = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path; the folder is 0700
+TEMP_PREFIX: Final = "pt"
+_LOOK_S: Final = 0.5
+_RECORD_S: Final = 5.0
+_PATIENCE_S: Final = 20.0
+_ORPHAN_S: Final = 3.0
+_BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STABLE_S: Final = 120.0
+_READY_S: Final = 180.0
+
+
+class Child:
+    """A process that is started again when it ends by itself, later each time in a row.
+
+    Parameters
+    ----------
+    name
+        For people and log files.
+    start
+        Starts it.
+    """
+
+    def __init__(self, name: str, start: "Callable[[], subprocess.Popen[bytes]]") -> None:
+        self.name = name
+        self._start = start
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._failures = 0
+        self._due_s = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None while it is not running."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start it now."""
+        self._process = self._start()
+        self._started_s = time.monotonic()
+
+    def look(self, now_s: float) -> str | None:
+        """Start it again when it is due; a text when it has just ended or been started."""
+        if self._process is None:
+            if now_s < self._due_s:
+                return None
+            self.start()
+            return f"{self.name} started again"
+        code = self._process.poll()
+        if code is None:
+            return None
+        self._failures = 0 if now_s - self._started_s > _STABLE_S else self._failures
+        wait_s = _BACK_OFF_S[min(self._failures, len(_BACK_OFF_S) - 1)]
+        self._failures, self._due_s, self._process = self._failures + 1, now_s + wait_s, None
+        return f"{self.name} ended with {_ending(code)}, starting it again in {wait_s:g} s"
+
+    def stop(self, patience_s: float) -> None:
+        """Ask it to end, and after a while end it."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            logger.warning("had to be killed", extra={"part": self.name})
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+class Supervisor:
+    """Runs one installation until it is told to stop.
+
+    Parameters
+    ----------
+    settings
+        The service to run; ``temp`` is set here, anew for each start.
+    plant
+        Starts the virtual plant; None for a real park.
+    tell
+        Gets each line for the console.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        plant: "Callable[[], subprocess.Popen[bytes]] | None",
+        tell: Tell,
+    ) -> None:
+        self._settings = settings
+        self._data = settings.folder
+        self._tell = tell
+        self._temp: Path | None = None
+        self._stopping = False
+        self._recorded_s = 0.0
+        self._service = Child("service", self._start_service)
+        self._plant = None if plant is None else Child("plant", plant)
+
+    def run(self, for_s: float | None = None) -> None:
+        """Start everything, keep it running, and end it all.
+
+        Parameters
+        ----------
+        for_s
+            Stop after this many seconds; None waits for Ctrl-C or SIGTERM.
+        """
+        with only_one(self._data), self._signals():
+            clean_leftovers(self._data, self._tell)
+            port_is_free(self._settings.host, self._settings.port)
+            processes.adopt_orphans()
+            try:
+                self._start()
+                self._keep(None if for_s is None else time.monotonic() + for_s)
+            finally:
+                self._stop()
+
+    def _start(self) -> None:
+        if self._plant is not None:
+            self._tell("starting the virtual plant")
+            self._plant.start()
+        self._service.start()
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        began_s, last = time.monotonic(), ""
+        with Client(self._settings.url) as client:
+            while not self._stopping:
+                waited_s = time.monotonic() - began_s
+                state = _readiness(client)
+                if state == "":
+                    self._tell(f"ready after {waited_s:.0f} s: open {self._settings.url}")
+                    return
+                if state != last:
+                    self._tell(f"{state} … {waited_s:.0f} s")
+                    last = state
+                if waited_s > _READY_S:
+                    raise Unavailable(
+                        f"the service is not ready after {_READY_S:.0f} s ({state})",
+                        f"read {self._data.logs / 'service.log'}",
+                    )
+                self._look_after_children()
+                time.sleep(_LOOK_S)
+
+    def _keep(self, until_s: float | None) -> None:
+        while not self._stopping and (until_s is None or time.monotonic() < until_s):
+            self._look_after_children()
+            time.sleep(_LOOK_S)
+
+    def _look_after_children(self) -> None:
+        now_s = time.monotonic()
+        for child in (self._plant, self._service):
+            news = None if child is None else child.look(now_s)
+            if news is not None and child is not None:
+                self._tell(news)
+                if child is self._service and child.pid is None:
+                    self._clear_service()
+        processes.reap_all_but(self._own_pids())
+        if now_s - self._recorded_s > _RECORD_S:
+            self._recorded_s = now_s
+            self._record()
+
+    def _own_pids(self) -> set[int]:
+        children = (self._service, self._plant)
+        return {child.pid for child in children if child is not None and child.pid is not None}
+
+    def _record(self) -> None:
+        folders = [] if self._temp is None else [str(self._temp)]
+        processes.write_record(self._data.processes, processes.descendants(os.getpid()), folders)
+
+    def _start_service(self) -> "subprocess.Popen[bytes]":
+        self._temp = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=TEMP_ROOT))
+        path = replace(self._settings, temp=str(self._temp)).write()
+        command = [sys.executable, "-m", "dashboard.main", "serve", str(path)]
+        process = start_child(command, self._data.logs / "service.out")
+        self._record()
+        return process
+
+    def _clear_service(self) -> None:
+        """End what a dead service left behind: its actors would hold the shards' locks."""
+        plant = set() if self._plant is None or self._plant.pid is None else {self._plant.pid}
+        spared = plant | {p.pid for pid in plant for p in processes.descendants(pid)}
+        left = [p for p in processes.descendants(os.getpid()) if p.pid not in spared]
+        processes.end(left, 0.0)
+        processes.reap_all_but(self._own_pids())
+        self._remove_temp()
+
+    def _remove_temp(self) -> None:
+        if self._temp is not None:
+            shutil.rmtree(self._temp, ignore_errors=True)
+            self._temp = None
+
+    def _stop(self) -> None:
+        self._tell("stopping")
+        self._service.stop(_PATIENCE_S)
+        if self._plant is not None:
+            self._plant.stop(_PATIENCE_S)
+        processes.end(processes.descendants(os.getpid()), _ORPHAN_S)
+        processes.reap_all_but(set())
+        self._remove_temp()
+        self._data.processes.unlink(missing_ok=True)
+        self._tell("stopped")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping = True
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def start_child(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
+    """Start a process of ours in a session of its own; its output goes to a file.
+
+    It does not see the terminal's Ctrl-C (the supervisor passes it on in order), and it ends when
+    the supervisor ends, however that happens.
+    """
+    with output.open("ab") as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=processes.die_with_parent,
+        )
+
+
+def loopback_only(host: str) -> None:
+    """Refuse an address that others could reach.
+
+    Raises
+    ------
+    Refused
+        There is no log-in yet.
+    """
+    if host not in LOOPBACK:
+        raise Refused(
+            f"{host} could be reached by others, and nobody has to log in yet",
+            "use --host 127.0.0.1, and a proxy with TLS and log-in in front of it",
+        )
+
+
+def port_is_free(host: str, port: int) -> None:
+    """Make sure that we can listen.
+
+    Raises
+    ------
+    Conflict
+        When somebody else listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Conflict(
+                f"{host}:{port} cannot be opened ({error.strerror})",
+                "stop what listens there, or choose another --port",
+                "port",
+            ) from error
+
+
+@contextmanager
+def only_one(data: DataFolder) -> Iterator[None]:
+    """Hold the data folder for this supervisor.
+
+    Raises
+    ------
+    Conflict
+        When another one holds it.
+    """
+    data.make()
+    path = data.processes.with_name("supervisor.lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            raise Conflict(
+                f"{data.root} is in use by process {holder}",
+                "stop that one, or choose another --data folder",
+                "data",
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def clean_leftovers(data: DataFolder, tell: Tell) -> int:
+    """End processes and remove folders a dead predecessor recorded; how many processes there were.
+
+    A process counts only with its recorded start time, so that a number given anew is spared.
+    """
+    recorded, folders = processes.read_record(data.processes)
+    left = [p for p in recorded if processes.alive(p)]
+    if left:
+        tell(f"ending {len(left)} process(es) of an earlier run that did not stop cleanly")
+        processes.end(left, _ORPHAN_S)
+    for folder in map(Path, folders):
+        if folder.parent == TEMP_ROOT and folder.name.startswith(TEMP_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
+    data.processes.unlink(missing_ok=True)
+    return len(left)
+
+
+def _readiness(client: Client) -> str:
+    """What is still missing; empty when everything works."""
+    try:
+        state = orjson.loads(client.raw("GET", "/ready"))
+    except (TwinError, orjson.JSONDecodeError):
+        return "starting the service"
+    waiting = [part for part in state.get("parts", ()) if not part["ok"]]
+    if state.get("ready"):
+        return ""
+    return ", ".join(part["cause"] or part["name"] for part in waiting[:2]) or "starting"
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"code {code}"
