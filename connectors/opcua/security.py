@@ -1,0 +1,423 @@
+"""Certificates, trust and secrets of the OPC UA side.
+
+A `Pki` is a folder ``pki/{own,trusted,issuers,rejected,crl}``. An unknown server certificate is
+saved in ``rejected``; a person compares its fingerprint and trusts it. What asyncua offers here is
+not used: without a validator it accepts every certificate, an empty trust folder raises, revocation
+compares serial numbers of any issuer, and keys are written readable for all.
+"""
+
+import os
+import socket
+import stat
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from models.errors import InputError, NotFound
+
+_FOLDERS: Final = ("own", "trusted", "issuers", "rejected", "crl")
+_KEY_BITS: Final = 2048
+_OWN_DAYS: Final = 3 * 365
+_CHAIN_DEPTH: Final = 4
+_REJECTED_KEPT: Final = 100
+EXPIRY_WARNING_DAYS: Final = (60, 30, 7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCertificate:
+    """Our application instance certificate: files, application URI, fingerprint and last day."""
+
+    certificate: Path
+    key: Path
+    application_uri: str
+    fingerprint: str
+    not_after: datetime
+
+    def days_left(self, now: datetime) -> float:
+        """Days until it expires; negative afterwards."""
+        return (self.not_after - now) / timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a certificate is worth to us. ``reason`` and ``remedy`` are empty when it is good.
+
+    ``reason`` starts with a word to tell cases apart: untrusted, expired, wrong application, weak,
+    revoked, unusable, broken.
+    """
+
+    ok: bool
+    fingerprint: str
+    reason: str = ""
+    remedy: str = ""
+
+
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """SHA-256 fingerprint, upper case hexadecimal without separators."""
+    return certificate.fingerprint(hashes.SHA256()).hex().upper()
+
+
+def first_certificate(der: bytes) -> x509.Certificate:
+    """The first certificate of a DER blob that may hold a chain.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    length = int.from_bytes(der[2:4], "big") + 4
+    return x509.load_der_x509_certificate(der[:length])
+
+
+class Pki:
+    """Our certificate, and whom we trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def own(self, now: datetime) -> OwnCertificate:
+        """Our certificate; it is made when there is none, and renewed when it has expired.
+
+        A renewed certificate keeps its application URI and key, so that servers that trust by key
+        or URI know it again.
+        """
+        for name in _FOLDERS:
+            folder = self._folder / name
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path, key_path = self._folder / "own" / "cert.der", self._folder / "own" / "key.pem"
+        if not path.exists() or not key_path.exists():
+            host = socket.gethostname()
+            self._make(f"urn:{host}:parktwin:gateway:{uuid.uuid4().hex[:12]}", _new_key(), now)
+        certificate = x509.load_der_x509_certificate(path.read_bytes())
+        if certificate.not_valid_after_utc <= now:
+            key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+            if not isinstance(key, rsa.RSAPrivateKey):
+                raise InputError(f"{key_path} is no RSA key", "remove own/ to make a new one")
+            self._make(_application_uri(certificate), key, now)
+            certificate = x509.load_der_x509_certificate(path.read_bytes())
+        return OwnCertificate(
+            certificate=path,
+            key=key_path,
+            application_uri=_application_uri(certificate),
+            fingerprint=fingerprint_of(certificate),
+            not_after=certificate.not_valid_after_utc,
+        )
+
+    def judge(self, der: bytes, application_uri: str, now: datetime) -> Verdict:
+        """Whether a server's certificate is good; an untrusted one is saved in ``rejected``.
+
+        Parameters
+        ----------
+        der
+            Certificate, or chain with the certificate first, as the server sent it.
+        application_uri
+            ApplicationUri of the server's endpoint description.
+        now
+            Wall time, aware.
+        """
+        try:
+            certificate = first_certificate(der)
+        except ValueError:
+            return Verdict(
+                ok=False,
+                fingerprint="",
+                reason="broken: the server's certificate cannot be read",
+                remedy="renew the certificate on the server",
+            )
+        mark = fingerprint_of(certificate)
+        fault = _unusable(certificate, application_uri, now)
+        if fault is not None:
+            return Verdict(ok=False, fingerprint=mark, reason=fault[0], remedy=fault[1])
+        trusted = {fingerprint_of(c) for c in self._certificates("trusted")}
+        if mark in trusted and not self._revoked(certificate):
+            return Verdict(ok=True, fingerprint=mark)
+        if self._revoked(certificate):
+            return Verdict(
+                ok=False,
+                fingerprint=mark,
+                reason="revoked: its issuer revoked this certificate",
+                remedy="renew the certificate on the server",
+            )
+        if self._issued_by_trusted(certificate, trusted, now):
+            return Verdict(ok=True, fingerprint=mark)
+        self._save_rejected(certificate)
+        return Verdict(
+            ok=False,
+            fingerprint=mark,
+            reason=f"untrusted: nobody has trusted certificate {mark} yet",
+            remedy="compare the fingerprint with the one the server shows, then "
+            f"`parktwin endpoint trust … {mark}`",
+        )
+
+    def trust(self, fingerprint: str) -> None:
+        """Trust a certificate that was seen (it is in ``rejected``).
+
+        Raises
+        ------
+        NotFound
+            When no certificate with this fingerprint was seen.
+        """
+        mark = _plain(fingerprint)
+        for certificate in self._certificates("rejected"):
+            if fingerprint_of(certificate) == mark:
+                der = certificate.public_bytes(serialization.Encoding.DER)
+                _write(self._folder / "trusted" / f"{mark}.der", der)
+                (self._folder / "rejected" / f"{mark}.der").unlink(missing_ok=True)
+                return
+        if any(fingerprint_of(c) == mark for c in self._certificates("trusted")):
+            return
+        known = tuple(fingerprint_of(c) for c in self._certificates("rejected"))
+        raise NotFound("certificate", mark, known)
+
+    def distrust(self, fingerprint: str) -> None:
+        """Take trust back; the certificate goes to ``rejected``.
+
+        Raises
+        ------
+        NotFound
+            When no such certificate is trusted.
+        """
+        mark = _plain(fingerprint)
+        path = self._folder / "trusted" / f"{mark}.der"
+        if not path.exists():
+            known = tuple(fingerprint_of(c) for c in self._certificates("trusted"))
+            raise NotFound("trusted certificate", mark, known)
+        path.replace(self._folder / "rejected" / path.name)
+
+    def _make(self, application_uri: str, key: rsa.RSAPrivateKey, now: datetime) -> None:
+        certificate = _self_signed(application_uri, key, now)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        _write(self._folder / "own" / "key.pem", pem)
+        _write(
+            self._folder / "own" / "cert.der", certificate.public_bytes(serialization.Encoding.DER)
+        )
+
+    def _certificates(self, name: str) -> Iterator[x509.Certificate]:
+        for path in sorted((self._folder / name).glob("*")):
+            data = path.read_bytes()
+            try:
+                if data.startswith(b"-----"):
+                    yield x509.load_pem_x509_certificate(data)
+                else:
+                    yield x509.load_der_x509_certificate(data)
+            except ValueError:
+                continue
+
+    def _issuer(self, certificate: x509.Certificate) -> x509.Certificate | None:
+        for name in ("trusted", "issuers"):
+            for candidate in self._certificates(name):
+                if _is_ca(candidate) and _signed_by(certificate, candidate):
+                    return candidate
+        return None
+
+    def _issued_by_trusted(
+        self, certificate: x509.Certificate, trusted: set[str], now: datetime
+    ) -> bool:
+        current = certificate
+        for _ in range(_CHAIN_DEPTH):
+            issuer = self._issuer(current)
+            if issuer is None or issuer == current or _expired(issuer, now):
+                return False
+            if self._revoked(issuer):
+                return False
+            if fingerprint_of(issuer) in trusted:
+                return True
+            current = issuer
+        return False
+
+    def _revoked(self, certificate: x509.Certificate) -> bool:
+        for path in sorted((self._folder / "crl").glob("*")):
+            data = path.read_bytes()
+            try:
+                load = (
+                    x509.load_pem_x509_crl if data.startswith(b"-----") else x509.load_der_x509_crl
+                )
+                crl = load(data)
+            except ValueError:
+                continue
+            if crl.issuer != certificate.issuer:
+                continue
+            issuer = self._issuer(certificate)
+            key = issuer.public_key() if issuer is not None else None
+            if not isinstance(key, rsa.RSAPublicKey) or not crl.is_signature_valid(key):
+                continue
+            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
+                return True
+        return False
+
+    def _save_rejected(self, certificate: x509.Certificate) -> None:
+        folder = self._folder / "rejected"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if len(list(folder.iterdir())) >= _REJECTED_KEPT:
+            return
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        _write(folder / f"{fingerprint_of(certificate)}.der", der)
+
+
+def secret(reference: str, where: str = "password") -> str:
+    """Read a secret that is given by reference; it is never kept or logged.
+
+    Parameters
+    ----------
+    reference
+        ``env:NAME`` or ``file:PATH``; the file must be readable for its owner only.
+    where
+        Field named in the error.
+
+    Raises
+    ------
+    InputError
+        When it is not there, or others may read the file.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        value = os.environ.get(name)
+        if value is None:
+            raise InputError(f"no environment variable {name}", "set it for the service", where)
+        return value
+    if kind != "file":
+        raise InputError("it is no reference", "write env:NAME or file:PATH", where)
+    path = Path(name)
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise InputError(f"{name} cannot be read ({fault.strerror})", "check it", where) from fault
+    if stat.S_IMODE(mode) & 0o077:
+        raise InputError(f"{name} may be read by others", f"chmod 600 {name}", where)
+    return text.rstrip("\r\n")
+
+
+def _unusable(
+    certificate: x509.Certificate, application_uri: str, now: datetime
+) -> tuple[str, str] | None:
+    if certificate.not_valid_before_utc > now:
+        return (
+            f"expired: valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            "set the clock of the server and of this machine",
+        )
+    if _expired(certificate, now):
+        return (
+            f"expired: since {certificate.not_valid_after_utc:%Y-%m-%d} UTC",
+            "renew the certificate on the server, then trust the new one",
+        )
+    if application_uri not in _uris(certificate):
+        return (
+            f"wrong application: it is made for {', '.join(_uris(certificate)) or 'nobody'}, "
+            f"the server calls itself {application_uri}",
+            "renew the certificate on the server with its own ApplicationUri",
+        )
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS:
+        return ("weak: its key has less than 2048 bits", "renew the certificate on the server")
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
+        return ("unusable: it is not made for a server", "renew the certificate on the server")
+    return None
+
+
+def _self_signed(application_uri: str, key: rsa.RSAPrivateKey, now: datetime) -> x509.Certificate:
+    """Application instance certificate as OPC UA Part 6, 6.2.2 asks for it."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, "parktwin gateway"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "parktwin"),
+        ]
+    )
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=True,
+        key_encipherment=True,
+        data_encipherment=True,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    names = [x509.UniformResourceIdentifier(application_uri), x509.DNSName(socket.gethostname())]
+    public = key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=_OWN_DAYS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+
+
+def _uris(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def _application_uri(certificate: x509.Certificate) -> str:
+    return next(iter(_uris(certificate)), "")
+
+
+def _expired(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_after_utc <= now
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _plain(fingerprint: str) -> str:
+    return fingerprint.replace(":", "").replace(" ", "").upper()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, replacing an older one at once."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = path.with_suffix(path.suffix + ".new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    new.replace(path)

@@ -1,0 +1,317 @@
+"""Opening a session: explicit security, a verified server certificate, and who the server is."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.crypto import security_policies
+from asyncua.crypto.uacrypto import CertProperties
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.uaerrors import UaStatusCodeError
+from cryptography import x509
+
+from connectors.opcua.config import EndpointConfig
+from connectors.opcua.security import Pki, fingerprint_of, first_certificate, secret
+from models.errors import Refused, TwinError, Unavailable
+
+_log = logging.getLogger(__name__)
+
+PRODUCT_URI: Final = "urn:parktwin"
+SESSION_TIMEOUT_MS: Final = 60_000
+"""Short, so that a server soon frees the session of a gateway that died."""
+MAX_MESSAGE_BYTES: Final = 64 * 2**20
+_OWN_WATCHDOG_OFF_S: Final = 86_400.0
+_CLOSE_S: Final = 2.0
+_POLICY_URI: Final = "http://opcfoundation.org/UA/SecurityPolicy#"
+_MODES: Final = {
+    "None": ua.MessageSecurityMode.None_,
+    "Sign": ua.MessageSecurityMode.Sign,
+    "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a server says it is, and its namespaces in the order of this session.
+
+    Parameters
+    ----------
+    application_uri, product_uri
+        ServerArray[0] and BuildInfo.ProductUri; empty when the server does not tell.
+    product
+        Product name and software version.
+    started
+        ServerStatus.StartTime; None when the server does not tell.
+    namespaces
+        NamespaceArray.
+    """
+
+    application_uri: str
+    product_uri: str
+    product: str
+    started: datetime | None
+    namespaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """OperationLimits of a server: nodes or items per call."""
+
+    read: int = 500
+    monitor: int = 500
+    browse: int = 500
+
+
+class CertificateRefused(Refused):
+    """The server's certificate is not good, or not trusted; carries its fingerprint."""
+
+    def __init__(self, what: str, remedy: str, fingerprint: str) -> None:
+        super().__init__(what, remedy)
+        self.args = (what, remedy, fingerprint)
+        self.fingerprint = fingerprint
+
+
+def new_client(url: str, timeout_s: float) -> Client:
+    """A client whose own watchdog never probes: the supervision is ours."""
+    client = Client(url, timeout=timeout_s, watchdog_intervall=_OWN_WATCHDOG_OFF_S)
+    client.name = client.description = "parktwin"
+    client.product_uri = PRODUCT_URI
+    client.session_timeout = SESSION_TIMEOUT_MS
+    client.max_messagesize = MAX_MESSAGE_BYTES
+    return client
+
+
+async def offered(url: str, timeout_s: float) -> list[ua.EndpointDescription]:
+    """What the server offers; asked over an unsecured channel, as discovery always is."""
+    async with asyncio.timeout(timeout_s):
+        endpoints = await new_client(url, timeout_s).connect_and_get_server_endpoints()
+    return list(endpoints)
+
+
+def choose(
+    endpoints: Sequence[ua.EndpointDescription], config: EndpointConfig
+) -> ua.EndpointDescription:
+    """The endpoint with exactly the wanted policy and mode; nothing weaker is ever taken.
+
+    Raises
+    ------
+    Refused
+        When the server does not offer it.
+    """
+    for endpoint in endpoints:
+        policy = (endpoint.SecurityPolicyUri or "").removeprefix(_POLICY_URI)
+        if policy == config.policy and endpoint.SecurityMode == _MODES[config.mode]:
+            return endpoint
+    raise Refused(
+        f"the server does not offer {config.security}, only {', '.join(policies_of(endpoints))}",
+        "choose one of these, or enable it on the server",
+    )
+
+
+def policies_of(endpoints: Sequence[ua.EndpointDescription]) -> tuple[str, ...]:
+    """Policies a server offers, as the park file writes them, without repeats."""
+    names: dict[str, None] = {}
+    for endpoint in endpoints:
+        policy = (endpoint.SecurityPolicyUri or "").removeprefix(_POLICY_URI)
+        mode = ua.MessageSecurityMode(endpoint.SecurityMode).name.rstrip("_")
+        names["None" if policy == "None" else f"{policy}/{mode}"] = None
+    return tuple(names)
+
+
+async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> None:
+    """Set security and user of a client, before it connects.
+
+    Raises
+    ------
+    CertificateRefused
+        When the server's certificate is not good or not trusted.
+    Refused
+        When the server does not offer the policy, or there is no folder for certificates.
+    InputError
+        When the password cannot be read.
+    """
+    if config.user:
+        client.set_user(config.user)
+        client.set_password(secret(config.password) if config.password else "")
+    if config.policy == "None":
+        return
+    if pki is None:
+        raise Refused("there is no certificate folder", "start the service with a data folder")
+    now = datetime.now(UTC)
+    own = await asyncio.to_thread(pki.own, now)
+    client.application_uri = own.application_uri
+    endpoint = choose(await client.connect_and_get_server_endpoints(), config)
+    der = endpoint.ServerCertificate or b""
+    _judged(pki, der, endpoint.Server.ApplicationUri or "")
+
+    async def validate(certificate: x509.Certificate, server: ua.ApplicationDescription) -> None:
+        # The session may present another certificate than discovery did.
+        if fingerprint_of(certificate) != fingerprint_of(first_certificate(der)):
+            raise Refused("the server's certificate changed while connecting", "try again")
+        _judged(pki, der, server.ApplicationUri or "")
+
+    client.certificate_validator = validate
+    await client.set_security(
+        getattr(security_policies, f"SecurityPolicy{config.policy}"),
+        CertProperties(own.certificate, "der"),
+        CertProperties(own.key, "pem"),
+        server_certificate=CertProperties(_only_first(der), "der"),
+        mode=_MODES[config.mode],
+    )
+
+
+def _only_first(der: bytes) -> bytes:
+    return der[: int.from_bytes(der[2:4], "big") + 4]
+
+
+def _judged(pki: Pki, der: bytes, application_uri: str) -> None:
+    verdict = pki.judge(der, application_uri, datetime.now(UTC))
+    if not verdict.ok:
+        raise CertificateRefused(verdict.reason, verdict.remedy, verdict.fingerprint)
+
+
+async def open_session(config: EndpointConfig, pki: Pki | None, timeout_s: float) -> Client:
+    """A connected client with an activated session.
+
+    Raises
+    ------
+    TwinError
+        With cause and remedy, whatever went wrong.
+    """
+    client = new_client(config.url, timeout_s)
+    try:
+        async with asyncio.timeout(timeout_s * 2):
+            await secured(client, config, pki)
+            await client.connect()
+    except BaseException as fault:
+        await close(client)
+        if isinstance(fault, TwinError) or not isinstance(fault, Exception):
+            raise
+        what, remedy = explain(fault)
+        raise Unavailable(what, remedy) from fault
+    return client
+
+
+async def close(client: Client) -> None:
+    """Close session, channel and socket; never raises, never waits long for a dead server."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_CLOSE_S):
+            await client.disconnect()
+    with contextlib.suppress(Exception):
+        client.disconnect_socket()
+
+
+async def read_identity(client: Client) -> Identity:
+    """Ask the server who it is; nothing is taken from an earlier session."""
+    values = await read_values(
+        client,
+        [
+            ObjectIds.Server_NamespaceArray,
+            ObjectIds.Server_ServerArray,
+            ObjectIds.Server_ServerStatus_StartTime,
+            ObjectIds.Server_ServerStatus_BuildInfo_ProductUri,
+            ObjectIds.Server_ServerStatus_BuildInfo_ProductName,
+            ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion,
+        ],
+    )
+    namespaces, servers, started, product_uri, name, version = values
+    if not isinstance(namespaces, list):
+        raise Unavailable("the server does not tell its namespaces", "update its firmware")
+    server = servers[0] if isinstance(servers, list) and servers else ""
+    return Identity(
+        application_uri=str(server or ""),
+        product_uri=str(product_uri or ""),
+        product=" ".join(str(part) for part in (name, version) if part),
+        started=started if isinstance(started, datetime) else None,
+        namespaces=tuple(str(uri or "") for uri in namespaces),
+    )
+
+
+async def read_values(client: Client, ids: Sequence[int]) -> list[object]:
+    """Values of nodes of the base namespace; None where the server has none."""
+    nodes = [ua.NodeId(ua.Int32(int(i)), ua.Int16(0)) for i in ids]
+    results = await client.uaclient.read_attributes(nodes, AttributeIds.Value)
+    return [
+        r.Value.Value if r.Value is not None and (r.StatusCode is None or r.StatusCode.is_good())
+        else None
+        for r in results
+    ]  # fmt: skip
+
+
+async def read_limits(client: Client) -> Limits:
+    """OperationLimits, with 500 where the server states none (0 means none too)."""
+    values = await read_values(
+        client,
+        [
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
+        ],
+    )
+    stated = [v if isinstance(v, int) and 0 < v <= 1000 else 500 for v in values]
+    return Limits(read=stated[0], monitor=stated[1], browse=stated[2])
+
+
+_FAULTS: Final = {
+    "BadSecurityPolicyRejected": (
+        "the server refuses this security policy",
+        "choose one it offers: `parktwin endpoint test` lists them",
+    ),
+    "BadSecurityModeRejected": ("the server refuses this security mode", "choose another mode"),
+    "BadSecurityChecksFailed": (
+        "the server refuses our certificate",
+        "trust our certificate on the server; check both clocks, 5 minutes apart is enough to fail",
+    ),
+    "BadCertificateUntrusted": (
+        "the server does not trust our certificate",
+        "trust it on the server (it usually lies in its rejected folder)",
+    ),
+    "BadCertificateUriInvalid": (
+        "the server does not accept the URI of our certificate",
+        "remove pki/own to make a new certificate, then trust it on the server",
+    ),
+    "BadCertificateTimeInvalid": (
+        "the server holds our certificate for expired or not yet valid",
+        "set the clock of the server",
+    ),
+    "BadUserAccessDenied": ("the server refuses this user", "check user, password and role"),
+    "BadIdentityTokenRejected": (
+        "the server refuses this way to log in",
+        "give a user and password if it knows no anonymous users, or leave them out if it does",
+    ),
+    "BadIdentityTokenInvalid": ("the server cannot read the login", "check user and password"),
+    "BadTooManySessions": (
+        "the server has no session left",
+        "close other clients, or wait until their sessions time out",
+    ),
+    "BadTcpEndpointUrlInvalid": ("the server knows no such address", "check the path of the url"),
+    "BadTimeout": ("the server did not answer in time", "check the network and the server's load"),
+}
+
+
+def explain(fault: BaseException) -> tuple[str, str]:
+    """What a fault of the network or of asyncua means, and what to do, in plain words."""
+    if isinstance(fault, TwinError):
+        return str(getattr(fault, "what", fault)), str(getattr(fault, "remedy", ""))
+    if isinstance(fault, UaStatusCodeError):
+        name = ua.StatusCode(ua.UInt32(fault.code)).name
+        what, remedy = _FAULTS.get(
+            name, ("the server refuses", "look at the server's own log for the reason")
+        )
+        return f"{what} ({name})", remedy
+    if isinstance(fault, ConnectionRefusedError):
+        return "connection refused", "is the server running, and is the port right?"
+    if isinstance(fault, TimeoutError):
+        return "no answer in time", "check address, cable, firewall, and that it is an OPC UA port"
+    if isinstance(fault, ConnectionError):
+        return f"connection lost ({fault})", "is it an OPC UA server, and is it still running?"
+    if isinstance(fault, OSError):
+        return f"the address cannot be reached ({fault.strerror or fault})", "check the host name"
+    return f"unexpected answer ({type(fault).__name__}: {fault})", "is it an OPC UA server?"

@@ -1,0 +1,187 @@
+"""A small real OPC UA server for the tests: in the process, or a process of its own.
+
+``python floor_plc.py PORT --namespaces urn:a urn:b --every 0.05 --start 0`` serves
+variables ``V0``, ``V1``, … in each namespace. A value is ``namespace number × 1e6 + a count`` whose
+namespace number follows the URI, not the index, so that a swapped value is recognisable.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+from asyncua import Server, ua
+from asyncua.common.node import Node
+
+APPLICATION = "urn:test:plc"
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stamped(value: object, kind: ua.VariantType, at: datetime | None, status: int = 0):
+    """A data value with its source time and status."""
+    return ua.DataValue(
+        Value=ua.Variant(value, kind),
+        StatusCode=ua.StatusCode(ua.UInt32(status)),
+        SourceTimestamp=at,
+        ServerTimestamp=datetime.now(UTC),
+    )
+
+
+class Plc:
+    """An asyncua server on loopback with variables one can write."""
+
+    def __init__(
+        self,
+        port: int,
+        namespaces: Sequence[str] = ("urn:a", "urn:b"),
+        application: str = APPLICATION,
+    ) -> None:
+        self.port, self.namespaces, self.application = port, tuple(namespaces), application
+        self.server = Server()
+        self.nodes: dict[tuple[str, str], Node] = {}
+
+    @property
+    def url(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}/plc"
+
+    async def start(self, *, configure=None) -> "Plc":
+        await self.server.init()
+        self.server.set_endpoint(self.url)
+        await self.server.set_application_uri(self.application)
+        self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if configure is not None:
+            await configure(self.server)
+        for uri in self.namespaces:
+            await self.server.register_namespace(uri)
+        await self.server.start()
+        return self
+
+    async def stop(self) -> None:
+        await self.server.stop()
+
+    async def add(
+        self, uri: str, name: str, value: object, kind: ua.VariantType = ua.VariantType.Double
+    ) -> Node:
+        index = await self.server.get_namespace_index(uri)
+        node = await self.server.nodes.objects.add_variable(
+            ua.NodeId(ua.String(name), ua.Int16(index)),
+            ua.QualifiedName(name, index),
+            ua.Variant(value, kind),
+        )
+        self.nodes[uri, name] = node
+        return node
+
+    async def write(
+        self,
+        uri: str,
+        name: str,
+        value: object,
+        kind: ua.VariantType = ua.VariantType.Double,
+        *,
+        at: datetime | None = None,
+        status: int = 0,
+    ) -> None:
+        data = stamped(value, kind, at or datetime.now(UTC), status)
+        await self.server.write_attribute_value(self.nodes[uri, name].nodeid, data)
+
+
+@contextlib.asynccontextmanager
+async def running(plc: Plc, **more) -> AsyncIterator[Plc]:
+    """The server, stopped afterwards."""
+    await plc.start(**more)
+    try:
+        yield plc
+    finally:
+        await plc.stop()
+
+
+class Proxy:
+    """A TCP proxy that can cut connections, refuse new ones, or swallow everything."""
+
+    def __init__(self, target: int) -> None:
+        self.target, self.port = target, free_port()
+        self.refuse = False
+        self.flow = asyncio.Event()
+        self.flow.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        self._server.close()
+        self.flow.set()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}/plc"
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _accept(self, reader, writer) -> None:
+        if self.refuse:
+            writer.transport.abort()
+            return
+        try:
+            other, back = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, back}
+        for source, sink in ((reader, back), (other, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, reader, writer) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self.flow.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+
+
+async def _serve(port: int, namespaces: list[str], nodes: int, every: float, start: int) -> None:
+    plc = await Plc(port, namespaces).start()
+    numbers = {uri: int(uri.rpartition(":")[2], 36) for uri in namespaces}
+    for uri in namespaces:
+        for i in range(nodes):
+            await plc.add(uri, f"V{i}", float(numbers[uri] * 1_000_000))
+    print("ready", flush=True)
+    count = start
+    while True:
+        count += 1
+        for uri in namespaces:
+            for i in range(nodes):
+                await plc.write(uri, f"V{i}", float(numbers[uri] * 1_000_000 + count))
+        await asyncio.sleep(every)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--namespaces", nargs="+", default=["urn:a", "urn:b"])
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--every", type=float, default=0.05)
+    parser.add_argument("--start", type=int, default=0)
+    given = parser.parse_args()
+    asyncio.run(_serve(given.port, given.namespaces, given.nodes, given.every, given.start))
