@@ -5,7 +5,7 @@ names nothing of the park is an error with its place and near names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from models.errors import InputError, NotFound, Problem
@@ -62,11 +62,11 @@ class Variant:
     """
 
     spec: ParkFile
-    growth: Mapping[str, float] = MappingProxyType({})
+    growth: Mapping[str, float] = field(default_factory=dict)
     trips: tuple[TransformerTrip, ...] = ()
     curtailments: tuple[Curtailment, ...] = ()
-    cycle_factors: Mapping[str, float] = MappingProxyType({})
-    cycle_times: Mapping[str, float] = MappingProxyType({})
+    cycle_factors: Mapping[str, float] = field(default_factory=dict)
+    cycle_times: Mapping[str, float] = field(default_factory=dict)
     wastewater_m3_h: float = 0.0
 
 
