@@ -25,6 +25,9 @@ LATE: Final = 1
 DUPLICATE: Final = 2
 KEPT_OUT: Final = 3
 UNKNOWN: Final = 4
+SAME_TIME: Final = 5
+"""Folded, at the time of the newest row but with another value or status; only `judge_rows` says
+so, `fold_rows` says FOLDED."""
 
 _WRAP_16: Final = 65_536.0
 _WRAP_32: Final = 4_294_967_296.0
@@ -251,15 +254,22 @@ def _fold_rows(
     return verdicts
 
 
-def _judge_rows(rows: Table, newest: Table) -> npt.NDArray[np.uint8]:
+def _judge_rows(rows: Table, newest: Table, trial: Table) -> npt.NDArray[np.uint8]:
+    for r in range(len(rows)):
+        i = rows[r].slot
+        if i >= 0:
+            trial[i] = newest[i]
     verdicts = np.full(len(rows), UNKNOWN, np.uint8)
     for r in range(len(rows)):
         i = rows[r].slot
         if i < 0:
             continue
-        verdicts[r] = _verdict(rows[r], newest[i])
-        if verdicts[r] == FOLDED:
-            newest[i] = rows[r]
+        verdict = _verdict(rows[r], trial[i])
+        if verdict == FOLDED:
+            if trial[i].known and trial[i].at_us == rows[r].at_us:
+                verdict = SAME_TIME
+            trial[i] = rows[r]
+        verdicts[r] = verdict
     return verdicts
 
 
@@ -281,7 +291,10 @@ ROW, SUMS, TRAITS, and HEARD and GAP of `twin.coverage`.
 """
 
 judge_rows = njit(cache=True)(_judge_rows)
-"""(rows, newest) -> the verdicts `fold_rows` would give; `newest` is changed, so pass a copy."""
+"""(rows, newest, trial) -> the verdicts `fold_rows` would give, or SAME_TIME.
+
+Scribbles on trial, which is as long as newest.
+"""
 
 open_covered = njit(cache=True)(_open_covered)
 """(until_us, newest, sums, traits, heard, gaps) -> covered microseconds since each newest row."""

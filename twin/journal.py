@@ -111,10 +111,22 @@ class Journal:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         failpoint: Failpoint = never,
+        base: int = 0,
     ) -> "Journal":
         """Open or create the journal of a folder and mend what a crash left.
 
         Every whole, valid record is kept and made durable; a torn tail is cut off.
+
+        Parameters
+        ----------
+        folder, disk
+            Where it is.
+        segment_bytes
+            A segment that has grown to this size is followed by a new one.
+        failpoint
+            Called with the name of every step.
+        base
+            Offset after which a journal that has no segment yet begins.
 
         Raises
         ------
@@ -124,6 +136,7 @@ class Journal:
             When a newer parktwin wrote it.
         """
         journal = cls(folder, disk, segment_bytes=segment_bytes, failpoint=failpoint)
+        journal._next = base + 1
         journal._recover()
         return journal
 

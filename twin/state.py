@@ -32,7 +32,7 @@ from twin.fold import (
     judge_rows,
     open_covered,
 )
-from twin.samples import SAMPLES, TIME, column_us
+from twin.samples import COVERAGE, SAMPLES, TIME, column_us
 from twin.status import CLASS_BAD, CLASS_GOOD, UNCERTAIN_LAST_USABLE_VALUE, quality_class
 from twin.tags import Kind, TagRow
 
@@ -99,6 +99,7 @@ class ShardState:
         self._tags = np.empty(0, np.int32)
         self._dense = np.full(1, -1, np.int64)
         self._newest = _nothing_yet(0)
+        self._trial = _nothing_yet(0)
         self._sums = np.zeros(0, SUMS)
         self._traits = np.zeros(0, TRAITS)
         self._state_us = np.zeros((0, STATE_CODES + 1), np.int64)
@@ -217,7 +218,12 @@ class ShardState:
         inside = (wanted >= 0) & (wanted < len(self._dense))
         return np.where(inside, self._dense[np.where(inside, wanted, 0)], -1)
 
-    def fold(self, batch: pa.RecordBatch, restamped: npt.NDArray[np.bool_] | None = None) -> Folded:
+    def fold(
+        self,
+        batch: pa.RecordBatch,
+        restamped: npt.NDArray[np.bool_] | None = None,
+        rows: Table | None = None,
+    ) -> Folded:
         """Take the rows of a SAMPLES batch in their order.
 
         Parameters
@@ -227,8 +233,11 @@ class ShardState:
         restamped
             Rows whose source time was out of bounds and replaced: they never replace a row whose
             time was in order, and give way to the next one that is.
+        rows
+            What `rows_of` says of both, where the caller has asked already.
         """
-        rows = self.rows_of(batch, restamped)
+        if rows is None:
+            rows = self.rows_of(batch, restamped)
         verdicts = fold_rows(
             rows,
             self._newest,
@@ -251,32 +260,19 @@ class ShardState:
 
     def judge(self, rows: Table) -> npt.NDArray[np.uint8]:
         """Verdict per row that `fold` would give (`twin.fold`), changing nothing."""
-        return np.asarray(judge_rows(rows, self._newest.copy()))
+        return np.asarray(judge_rows(rows, self._newest, self._trial))
 
     def rows_of(
         self, batch: pa.RecordBatch, restamped: npt.NDArray[np.bool_] | None = None
     ) -> Table:
         """The columns of a SAMPLES batch as the fold reads them."""
-        rows = np.empty(batch.num_rows, ROW)
-        value, exact = batch.column("value"), batch.column("exact")
+        rows = rows_of(batch)
         rows["slot"] = slot = self.index_of(batch.column("tag").to_numpy())
-        rows["at_us"] = column_us(batch, "at")
-        rows["seen_us"] = column_us(batch, "seen_at")
-        rows["server_us"] = column_us(batch, "server_at")
-        rows["value"] = numbers = value.to_numpy(zero_copy_only=False)
-        rows["exact"] = _filled(exact)
-        rows["text_key"] = _text_keys(batch.column("text"))
-        rows["status"] = status = batch.column("status").to_numpy()
-        rows["origin"] = batch.column("origin").to_numpy()
-        rows["known"] = True
-        rows["has_value"] = _valid(value)
-        rows["has_exact"] = _valid(exact)
         rows["restamped"] = False if restamped is None else restamped
-        quality = quality_class(status)
         if len(self._tags):
             numeric = self.kind[np.maximum(slot, 0)] != EVENT
-            quality[(quality == CLASS_GOOD) & numeric & ~np.isfinite(numbers)] = CLASS_BAD
-        rows["quality"] = quality
+            empty = numeric & ~np.isfinite(rows["value"])
+            rows["quality"][(rows["quality"] == CLASS_GOOD) & empty] = CLASS_BAD
         return rows
 
     def cover(self, rows: pa.RecordBatch) -> None:
@@ -287,9 +283,7 @@ class ShardState:
         InputError
             When a row ends before it begins; nothing is taken then.
         """
-        starts, ends = column_us(rows, "from"), column_us(rows, "to")
-        if (ends < starts).any():
-            raise InputError("a coverage row ends before it begins", "swap from and to", "rows.to")
+        starts, ends = checked_coverage(rows)
         plain = rows.select(["endpoint", "alive", "cause", "lost"]).to_pylist()
         for row, start, end in zip(plain, starts.tolist(), ends.tolist(), strict=True):
             coverage = self._endpoint(row["endpoint"])
@@ -474,6 +468,7 @@ class ShardState:
         self._index_tags()
 
     def _index_tags(self) -> None:
+        self._trial = np.empty_like(self._newest)
         self._dense = np.full(int(self._tags.max(initial=0)) + 1, -1, np.int64)
         self._dense[self._tags] = np.arange(len(self._tags))
 
@@ -537,6 +532,51 @@ class ShardState:
             "origin": pa.array(newest["origin"]),
         }
         return pa.record_batch([columns[name] for name in SAMPLES.names], schema=SAMPLES)
+
+
+def rows_of(batch: pa.RecordBatch) -> Table:
+    """The columns of a SAMPLES batch as one table (dtype ROW), without slots."""
+    rows = np.empty(batch.num_rows, ROW)
+    value, exact = batch.column("value"), batch.column("exact")
+    rows["slot"] = -1
+    rows["at_us"] = column_us(batch, "at")
+    rows["seen_us"] = column_us(batch, "seen_at")
+    server_at = batch.column("server_at")
+    no_server = server_at.null_count == len(server_at)
+    rows["server_us"] = _NONE if no_server else column_us(batch, "server_at")
+    rows["value"] = value.to_numpy(zero_copy_only=False)
+    rows["exact"] = _filled(exact)
+    rows["text_key"] = _text_keys(batch.column("text"))
+    rows["status"] = batch.column("status").to_numpy()
+    rows["quality"] = quality_class(rows["status"])
+    rows["origin"] = batch.column("origin").to_numpy()
+    rows["known"] = True
+    rows["has_value"] = _valid(value)
+    rows["has_exact"] = _valid(exact)
+    rows["restamped"] = False
+    return rows
+
+
+def checked_coverage(
+    rows: pa.RecordBatch,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Begin and end of each coverage row [us]; the door for foreign ones.
+
+    Raises
+    ------
+    InputError
+        When the columns are not those of COVERAGE, or a row ends before it begins.
+    """
+    if not rows.schema.equals(COVERAGE, check_metadata=False):
+        raise InputError(
+            f"columns are {rows.schema.to_string(show_schema_metadata=False)!r}",
+            "send the columns of COVERAGE (docs/contracts.md)",
+            "rows",
+        )
+    starts, ends = column_us(rows, "from"), column_us(rows, "to")
+    if (ends < starts).any():
+        raise InputError("a coverage row ends before it begins", "swap from and to", "rows.to")
+    return starts, ends
 
 
 def _seconds(us: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
