@@ -126,10 +126,12 @@ def _feeds(spec: ParkFile) -> Iterator[Edge]:
             yield _edge("feeds", source, feeder.id, medium="electricity")
     for site in spec.sites:
         feeders = site.feeders if isinstance(site, AggregateSites) else (site.feeder,)
-        for name in feeders:
-            yield _edge("feeds", name, site.id, medium="electricity")
-    for source in (*power.pv, *power.bess):
-        yield _edge("feeds", source.id, source.feeder, medium="electricity")
+        for feeder_id in feeders:
+            yield _edge("feeds", feeder_id, site.id, medium="electricity")
+    for pv in power.pv:
+        yield _edge("feeds", pv.id, pv.feeder, medium="electricity")
+    for bess in power.bess:
+        yield _edge("feeds", bess.id, bess.feeder, medium="electricity")
     for boiler in spec.utilities.boilers:
         if boiler.site is not None:
             yield _edge("feeds", boiler.id, boiler.site, medium="steam")

@@ -104,3 +104,9 @@ def _park_among(documents: tuple[Document, ...], file: str) -> Document:
         suggestion="write 'kind: Park' at the top",
     )
     raise InvalidInput((problem,))
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema of ``kind: Park``, for editors; quantities carry their dimension and unit."""
+    schema: dict[str, object] = ParkFile.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

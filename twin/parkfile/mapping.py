@@ -83,7 +83,7 @@ def expand(
     matched = 0
     for target, values in _matches(mapping.to, catalogue):
         matched += 1
-        node = _PLACEHOLDER.sub(lambda found, v=values: v[found.group(1)], identifier)
+        node = _filled(identifier, values)
         _check_identifier(node)
         yield Binding(
             path=f"{park}/{target.path}",
@@ -179,6 +179,10 @@ def _types_agree(found: re.Match[str], types: Mapping[str, str]) -> bool:
         for name in found.re.groupindex
         if name in TYPE_LABELS
     )
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: values[found.group(1)], template)
 
 
 def _pattern(to: str) -> re.Pattern[str]:
