@@ -6,9 +6,14 @@ from datetime import datetime
 from math import isnan
 from typing import Final
 
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.server.address_space import AttributeValue
+from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
 
+from connectors.plant.ids import OBJECTS, moment, named, node_id, numbered, status
 from connectors.plant.layout import NodePlan
 from connectors.plant.wire import Frame
 from models.errors import InputError
@@ -42,17 +47,17 @@ _CEFACT: Final = {
 }
 """Common codes of UN/CEFACT recommendation 20; EUInformation carries them as big-endian text."""
 
-_ANALOG: Final = ua.NodeId(ua.ObjectIds.AnalogUnitType)
-_DISCRETE: Final = ua.NodeId(ua.ObjectIds.MultiStateDiscreteType)
-_PLAIN: Final = ua.NodeId(ua.ObjectIds.BaseDataVariableType)
-_PROPERTY: Final = ua.NodeId(ua.ObjectIds.PropertyType)
-_FOLDER: Final = ua.NodeId(ua.ObjectIds.FolderType)
-_ORGANIZES: Final = ua.NodeId(ua.ObjectIds.Organizes)
-_HAS_COMPONENT: Final = ua.NodeId(ua.ObjectIds.HasComponent)
-_HAS_PROPERTY: Final = ua.NodeId(ua.ObjectIds.HasProperty)
-_GOOD: Final = ua.StatusCode(ua.StatusCodes.Good)
-_WAITING: Final = ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData)
-_NO_DATA: Final = ua.StatusCode(ua.StatusCodes.BadNoData)
+_ANALOG: Final = numbered(ObjectIds.AnalogUnitType)
+_DISCRETE: Final = numbered(ObjectIds.MultiStateDiscreteType)
+_PLAIN: Final = numbered(ObjectIds.BaseDataVariableType)
+_PROPERTY: Final = numbered(ObjectIds.PropertyType)
+_FOLDER: Final = numbered(ObjectIds.FolderType)
+_ORGANIZES: Final = numbered(ObjectIds.Organizes)
+_HAS_COMPONENT: Final = numbered(ObjectIds.HasComponent)
+_HAS_PROPERTY: Final = numbered(ObjectIds.HasProperty)
+_GOOD: Final = status(StatusCodes.Good)
+_WAITING: Final = status(StatusCodes.BadWaitingForInitialData)
+_NO_DATA: Final = status(StatusCodes.BadNoData)
 _UINT32: Final = 2**32
 
 _CASTS: Final[dict[str, Callable[[float], float | int | bool]]] = {
@@ -72,24 +77,6 @@ class Held(ua.DataValue):
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Held":
         return self
-
-
-def node_id(index: int, identifier: str) -> ua.NodeId:
-    """Node id from an identifier with its type, e.g. ``s=Line1.Speed`` or ``i=2253``.
-
-    Raises
-    ------
-    InputError
-        When the type is not one of i, s, g, b.
-    """
-    kind, _, text = identifier.partition("=")
-    if kind == "s":
-        return ua.NodeId(text, index)
-    if kind == "i" and text.isdigit():
-        return ua.NodeId(int(text), index)
-    if kind in ("g", "b"):
-        return ua.NodeId.from_string(f"ns={index};{identifier}")
-    raise InputError(f"identifier {identifier!r}", "write it as s=…, i=…, g=… or b=…")
 
 
 @dataclass(slots=True)
@@ -114,8 +101,7 @@ class AddressSpace:
     ) -> None:
         self._server = server
         self._indexes = indexes
-        objects = ua.NodeId(ua.ObjectIds.ObjectsFolder)
-        self._folders: dict[tuple[str, ...], ua.NodeId] = {(): objects} | (folders or {})
+        self._folders: dict[tuple[str, ...], ua.NodeId] = {(): OBJECTS} | (folders or {})
         self._live: list[_Live] = []
 
     async def build(self, nodes: Sequence[NodePlan]) -> None:
@@ -126,17 +112,17 @@ class AddressSpace:
 
     async def show(self, frame: Frame) -> None:
         """Write a frame's values into the live variables, and tell the subscriptions."""
-        at, server_at = from_us(frame.at_us), from_us(frame.clock_us)
+        at, server_at = moment(from_us(frame.at_us)), moment(from_us(frame.clock_us))
         for live, number in zip(self._live, frame.values.tolist(), strict=True):
             live.number = number
-            status = _NO_DATA if isnan(number) else _GOOD
+            quality = _NO_DATA if isnan(number) else _GOOD
             value = None if isnan(number) else live.cast(number)
             variant = ua.Variant(value, ua.VariantType.Null if value is None else live.variant)
-            await self._put(live, Held(variant, status, at, server_at))
+            await self._put(live, Held(variant, quality, at, server_at))
 
     async def hold(self, clock_us: int) -> None:
         """Keep values, source times and Good as they are; only the server's own time goes on."""
-        server_at = from_us(clock_us)
+        server_at = moment(from_us(clock_us))
         for live in self._live:
             was = live.attribute.value
             if was is not None:
@@ -153,7 +139,7 @@ class AddressSpace:
             return self._folders[folders]
         parent = await self._folder(folders[:-1], index)
         item = ua.AddNodesItem()
-        item.RequestedNewNodeId = ua.NodeId("folder:" + "/".join(folders), index)
+        item.RequestedNewNodeId = named("folder:" + "/".join(folders), index)
         item.BrowseName = ua.QualifiedName(folders[-1], index)
         item.NodeClass = ua.NodeClass.Object
         item.ParentNodeId = parent
@@ -176,9 +162,9 @@ class AddressSpace:
         item.ReferenceTypeId = _HAS_COMPONENT
         item.TypeDefinition = _DISCRETE if node.names else _ANALOG if node.unit else _PLAIN
         start = ua.Variant(node.text, variant) if not node.path else ua.Variant(None)
-        item.NodeAttributes = _variable_attributes(node.name, start, ua.NodeId(variant.value))
+        item.NodeAttributes = _variable_attributes(node.name, start, numbered(variant.value))
         await self._add(item)
-        attribute = self._server.iserver.aspace[own].attributes[ua.AttributeIds.Value]
+        attribute = self._server.iserver.aspace[own].attributes[AttributeIds.Value]
         if node.path:
             attribute.value = Held(ua.Variant(None), _WAITING)
             self._live.append(_Live(attribute, variant, _CASTS[node.data_type]))
@@ -190,13 +176,13 @@ class AddressSpace:
 
     async def _property(self, owner: ua.NodeId, name: str, value: ua.Variant, kind: str) -> None:
         item = ua.AddNodesItem()
-        item.RequestedNewNodeId = ua.NodeId(f"{owner.Identifier}.{name}", owner.NamespaceIndex)
+        item.RequestedNewNodeId = named(f"{owner.Identifier!s}.{name}", owner.NamespaceIndex)
         item.BrowseName = ua.QualifiedName(name, 0)
         item.NodeClass = ua.NodeClass.Variable
         item.ParentNodeId = owner
         item.ReferenceTypeId = _HAS_PROPERTY
         item.TypeDefinition = _PROPERTY
-        data_type = ua.NodeId(getattr(ua.ObjectIds, kind))
+        data_type = numbered(getattr(ObjectIds, kind))
         item.NodeAttributes = _variable_attributes(name, value, data_type)
         if isinstance(value.Value, list):
             item.NodeAttributes.ValueRank = 1
@@ -209,7 +195,8 @@ class AddressSpace:
                 f"node {item.RequestedNewNodeId.to_string()}: {result.StatusCode.name}",
                 "give each node of an endpoint its own identifier",
             )
-        return result.AddedNodeId
+        made: ua.NodeId = result.AddedNodeId
+        return made
 
 
 def _variable_attributes(
@@ -238,4 +225,4 @@ def _units(unit: str) -> ua.Variant:
 def clock_value(value: datetime | float, at: datetime) -> ua.DataValue:
     """A value of the plant's clock."""
     kind = ua.VariantType.DateTime if isinstance(value, datetime) else ua.VariantType.Double
-    return Held(ua.Variant(value, kind), _GOOD, at, at)
+    return Held(ua.Variant(value, kind), _GOOD, moment(at), moment(at))

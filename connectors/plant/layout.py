@@ -210,9 +210,7 @@ _PLACES: Final = {
 }
 
 
-def _unmapped(
-    park: Park, live: tuple[NodePlan, ...], server: PlantServer
-) -> tuple[NodePlan, ...]:
+def _unmapped(park: Park, live: tuple[NodePlan, ...], server: PlantServer) -> tuple[NodePlan, ...]:
     """Nameplates, firmware and texts beside the mapped variables."""
     if not live:
         return ()

@@ -122,14 +122,18 @@ class Plant:
             self._children[endpoint.id] = child
 
     async def _first_ready(self, running: list[asyncio.Task[None]]) -> None:
-        all_ready = asyncio.gather(*(child.ready.wait() for child in self._children.values()))
-        stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((all_ready, stopped, *running), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not all_ready.done():
-            all_ready.cancel()
-            with suppress(asyncio.CancelledError):
-                await all_ready
+        firsts = (asyncio.create_task(self._all_listen()), asyncio.create_task(self._stopped()))
+        await asyncio.wait((*firsts, *running), return_when=asyncio.FIRST_COMPLETED)
+        for wait in firsts:
+            wait.cancel()
+        await asyncio.gather(*firsts, return_exceptions=True)
+
+    async def _all_listen(self) -> None:
+        for child in self._children.values():
+            await child.ready.wait()
+
+    async def _stopped(self) -> None:
+        await self._stop.wait()
 
     async def _play(self) -> None:
         speed = self._settings.speed

@@ -19,11 +19,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from asyncua import Server, ua, uamethod
+from asyncua import ua
+from asyncua.common.methods import uamethod
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 
 from connectors.plant.address_space import AddressSpace, clock_value
+from connectors.plant.ids import named, numbered
 from connectors.plant.layout import MACHINERY, PLANT
 from connectors.plant.wire import Frame, ServerSetup, read_frame
 from twin.samples import from_us
@@ -34,12 +37,12 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def die_with_parent() -> None:
-    """Ask the kernel (Linux) to kill this process when its parent ends, even while it is stopped."""
+    """Ask the kernel (Linux) to kill this process when its parent ends, even while stopped."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-class OneUser(UserManager):  # type: ignore[misc]
+class OneUser(UserManager):
     """Log in with the one name and password, nothing else."""
 
     def __init__(self, name: str, password: str) -> None:
@@ -100,9 +103,7 @@ class PlantServerProcess:
             datetime.fromtimestamp(0).astimezone(),
         )
         await self._secure()
-        indexes = {
-            uri: await self.server.register_namespace(uri) for uri in self.setup.namespaces
-        }
+        indexes = {uri: await self.server.register_namespace(uri) for uri in self.setup.namespaces}
         folders: dict[tuple[str, ...], ua.NodeId] = {}
         if MACHINERY in indexes:
             folders[("Machines",)] = await self._machines_folder(indexes[MACHINERY])
@@ -135,40 +136,40 @@ class PlantServerProcess:
     async def _machines_folder(self, index: int) -> ua.NodeId:
         """OPC 40001-1 gives the Machines folder the identifier 1001 of its own namespace."""
         objects = self.server.get_objects_node()
-        own = ua.NodeId(1001, index)
+        own = numbered(1001, index)
         await objects.add_folder(own, ua.QualifiedName("Machines", index))
         return own
 
     async def _control(self, index: int) -> None:
         objects = self.server.get_objects_node()
-        clock = await objects.add_object(ua.NodeId("PlantClock", index), f"{index}:PlantClock")
+        clock = await objects.add_object(named("PlantClock", index), f"{index}:PlantClock")
         start = datetime.fromtimestamp(0).astimezone()
         time = await clock.add_variable(
-            ua.NodeId("PlantClock.Time", index), f"{index}:Time", start, ua.VariantType.DateTime
+            named("PlantClock.Time", index), f"{index}:Time", start, ua.VariantType.DateTime
         )
         speed = await clock.add_variable(
-            ua.NodeId("PlantClock.Speed", index), f"{index}:Speed", 1.0, ua.VariantType.Double
+            named("PlantClock.Speed", index), f"{index}:Speed", 1.0, ua.VariantType.Double
         )
         self.clock = Clock(time.nodeid, speed.nodeid, self.server)
-        control = await objects.add_object(ua.NodeId("PlantControl", index), f"{index}:PlantControl")
+        text, number = ua.VariantType.String, ua.VariantType.Double
+        control = await objects.add_object(named("PlantControl", index), f"{index}:PlantControl")
         await control.add_method(
-            ua.NodeId("PlantControl.InjectFault", index),
+            named("PlantControl.InjectFault", index),
             f"{index}:InjectFault",
             _inject_fault,
-            [ua.VariantType.String, ua.VariantType.String, ua.VariantType.Double]
-            + [ua.VariantType.Double],
+            [text, text, number, number],
             [],
         )
         await control.add_method(
-            ua.NodeId("PlantControl.ClearFault", index),
+            named("PlantControl.ClearFault", index),
             f"{index}:ClearFault",
             _clear_fault,
-            [ua.VariantType.String, ua.VariantType.String],
+            [text, text],
             [],
         )
 
 
-@uamethod  # type: ignore[misc]
+@uamethod
 async def _inject_fault(
     parent: ua.NodeId, kind: str, target: str, size: float, duration_s: float
 ) -> None:
@@ -177,7 +178,7 @@ async def _inject_fault(
     tell({"fault": {"kind": kind, "target": target, "size": size, "duration_s": duration_s}})
 
 
-@uamethod  # type: ignore[misc]
+@uamethod
 async def _clear_fault(parent: ua.NodeId, kind: str, target: str) -> None:
     del parent
     tell({"clear": {"kind": kind, "target": target}})
@@ -197,7 +198,9 @@ async def _input() -> asyncio.StreamReader:
     return reader
 
 
-async def _frames_to_queue(reader: asyncio.StreamReader, queue: asyncio.Queue[Frame | None]) -> None:
+async def _frames_to_queue(
+    reader: asyncio.StreamReader, queue: asyncio.Queue[Frame | None]
+) -> None:
     while True:
         frame = await read_frame(reader)
         await queue.put(frame)

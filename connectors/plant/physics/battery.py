@@ -80,7 +80,7 @@ class BatteryNow:
 
 
 def start_soc(bess: Bess, hour: float) -> float:
-    """A state of charge that fits the time of day [1]: full after the night, empty after the peak."""
+    """A state of charge that fits the time of day [1]: full by morning, empty by night."""
     low, high = bess.soc
     if hour < OFF_PEAK_H[1]:
         return low + (high - low) * hour / OFF_PEAK_H[1]

@@ -63,7 +63,7 @@ class Stream:
         """Draw from a law of the park file [s]."""
         if law.dist == "weibull":
             shape, scale = law.shape or 1.0, law.scale or law.mean or 0.0
-            return scale * (-math.log1p(-self.uniform())) ** (1.0 / shape)
+            return scale * math.pow(-math.log1p(-self.uniform()), 1.0 / shape)
         if law.dist == "triangular":
             return _triangular(self.uniform(), law.low or 0.0, law.mode or 0.0, law.high or 0.0)
         mean = law.mean if law.mean is not None else law.scale or 0.0
@@ -111,7 +111,7 @@ class Smooth:
         k, rest = divmod(t_us, self._period_us)
         x = rest / self._period_us
         weight = x * x * (3.0 - 2.0 * x)
-        # Knots of equal weight lose spread half way; dividing by the root of the squares restores it.
+        # Between knots the mix would lose spread; the root of the squares restores it.
         spread = math.hypot(1.0 - weight, weight)
         return ((1.0 - weight) * self._knot(k) + weight * self._knot(k + 1)) / spread
 

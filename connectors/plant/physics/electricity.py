@@ -146,8 +146,8 @@ class Electricity:
         plane, module, pv_kw = self._solar(sky)
         n = len(self.feeders)
         load_kw = np.bincount(self._site_feeder, site_kw, n) + group_kw @ self._group_weights
-        load_kvar = np.bincount(self._site_feeder, site_kvar, n)
-        load_kvar += (group_kw * self._group_tan) @ self._group_weights
+        group_kvar = (group_kw * self._group_tan) @ self._group_weights
+        load_kvar = np.asarray(np.bincount(self._site_feeder, site_kvar, n) + group_kvar)
         load_kw -= np.bincount(self._pv_feeder, pv_kw, n)
         load_kw -= np.bincount(self._bess_feeder, [b.power_kw for b in batteries], n)
         load_kw[0] += own_kw
@@ -169,7 +169,8 @@ class Electricity:
 
     def machines_kwh(self, t_us: int) -> Floats:
         """Energy of all machines of each site up to a time [kWh]."""
-        return np.bincount(self._machine_site, self._floor.energy_kwh(t_us), len(self.sites))
+        energy_kwh = self._floor.energy_kwh(t_us)
+        return np.asarray(np.bincount(self._machine_site, energy_kwh, len(self.sites)), np.float64)
 
     def grid(self, t_us: int, now: PowerNow, batteries: Sequence[BatteryNow]) -> Grid:
         """What the rule of a battery looks at."""
@@ -324,5 +325,3 @@ def _index_of(name: str, names: Sequence[str], kind: str) -> int:
 def _indexes(wanted: Sequence[str], names: Sequence[str], kind: str) -> npt.NDArray[np.intp]:
     last = [name.split("/")[-1] for name in wanted]
     return np.array([_index_of(name, names, kind) for name in last], np.intp)
-
-

@@ -175,7 +175,9 @@ class Floor:
 
     def energy_kwh(self, t_us: int) -> Floats:
         """Energy each machine has taken up to a time not before the last event [kWh]."""
-        return np.array([m.energy_kwh + m.now_kw * (t_us - m.since_us) / _H_US for m in self.machines])
+        return np.array(
+            [m.energy_kwh + m.now_kw * (t_us - m.since_us) / _H_US for m in self.machines]
+        )
 
     def break_down(self, machine_id: str, t_us: int, repair_s: float | None) -> None:
         """Break a machine; it is repaired after the given time, or one drawn from its law."""
@@ -300,10 +302,10 @@ class Floor:
 
     def _empty(self, machine: Machine, t_us: int, *, supply: bool = True) -> None:
         machine.loaded = machine.finished = False
-        if machine.place > 0:
+        before = machine.place - 1
+        if before >= 0 and machine.line.waiting[before] == 0:
             # The place in the machine is free again: a blocked machine before it may pass on.
-            if machine.line.waiting[machine.place - 1] == 0:
-                self._release(machine.line.machines[machine.place - 1], t_us)
+            self._release(machine.line.machines[before], t_us)
         if supply:
             self._supply(machine, t_us)
 

@@ -1,4 +1,4 @@
-"""Shapes of a day: how much of its peak a group of tenants draws, how many of a day's trucks come."""
+"""Shapes of a day: a group's share of its peak, an hour's share of the day's trucks."""
 
 from typing import Final
 
@@ -7,8 +7,8 @@ import numpy as np
 from connectors.plant.physics.draws import Floats
 
 _LIGHT: Final = (
-    0.62, 0.60, 0.59, 0.59, 0.60, 0.64, 0.72, 0.83, 0.89, 0.91, 0.92, 0.84,
-    0.83, 0.90, 0.92, 0.92, 0.93, 0.96, 0.99, 1.00, 0.97, 0.90, 0.78, 0.68,
+    0.60, 0.58, 0.57, 0.57, 0.58, 0.62, 0.70, 0.81, 0.87, 0.89, 0.90, 0.82,
+    0.81, 0.88, 0.90, 0.89, 0.88, 0.88, 0.91, 0.93, 0.91, 0.86, 0.75, 0.66,
 )  # fmt: skip
 _OFFICE: Final = (
     0.30, 0.29, 0.28, 0.28, 0.29, 0.33, 0.48, 0.75, 0.93, 0.98, 1.00, 0.88,
@@ -57,5 +57,5 @@ def week_share(weekday: int, *, holiday: bool) -> float:
 
 def truck_shares() -> Floats:
     """Share of a day's trucks in each hour; they add up to 1."""
-    hourly = np.array(_TRUCKS)
-    return hourly / hourly.sum()
+    hourly = np.array(_TRUCKS, np.float64)
+    return np.asarray(hourly / hourly.sum(), np.float64)

@@ -362,9 +362,7 @@ class Truth:
                 "irradiance": [now.sky.global_w_m2] * len(ids["weather"]),
             },
         }
-        return [
-            self._block(kind, ids[kind], maker) for kind, maker in makers.items() if ids[kind]
-        ]
+        return [self._block(kind, ids[kind], maker) for kind, maker in makers.items() if ids[kind]]
 
     def _block(
         self,
@@ -503,5 +501,3 @@ class Instant:
     t_us: int
     sky: Sky
     power: PowerNow
-
-
