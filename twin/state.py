@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,8 @@ from twin.status import CLASS_BAD, CLASS_GOOD, UNCERTAIN_LAST_USABLE_VALUE, qual
 from twin.tags import Kind, TagRow
 
 FORMAT: Final = 1
+_MAGIC: Final = b"PTWINSTA"
+_HEAD: Final = struct.Struct("<8sII")
 NEVER: Final = int(np.iinfo(np.int64).max)
 """Time of something that has not happened."""
 
@@ -355,21 +358,22 @@ class ShardState:
         )
 
     def snapshot(self) -> bytes:
-        """Everything, as an Arrow stream with checksummed content."""
+        """Everything: magic, format and CRC32, then an Arrow stream."""
         names, arrays = [], []
         for name, column in self._columns().items():
             names.append(name)
             arrays.append(pa.array(column.reshape(-1)) if column.ndim == 1 else _wide(column))
         names.append("text")
         arrays.append(pa.array(self._text.tolist(), pa.string()))
-        head = {"format": FORMAT, "endpoints": self._endpoint_data(), "digest": self.digest()}
         batch = pa.record_batch(arrays, names=names)
-        batch = batch.replace_schema_metadata({"parktwin": json.dumps(head)})
+        endpoints = json.dumps(self._endpoint_data())
+        batch = batch.replace_schema_metadata({"endpoints": endpoints})
         sink = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
             writer.write_batch(batch)
-        return bytes(sink.getvalue())
+        stream = bytes(sink.getvalue())
+        return _HEAD.pack(_MAGIC, FORMAT, zlib.crc32(stream)) + stream
 
     @classmethod
     def restore(cls, data: bytes) -> "ShardState":
@@ -378,21 +382,21 @@ class ShardState:
         Raises
         ------
         Corrupt
-            When the content does not have the digest it was stored with.
+            When the bytes fail their checksum.
         NewerFormat
             When a newer parktwin wrote it.
         """
+        stream = memoryview(data)[_HEAD.size :]
+        if len(data) < _HEAD.size or data[: len(_MAGIC)] != _MAGIC:
+            raise Corrupt("a state snapshot is damaged", "restore an older one")
+        _, version, crc = _HEAD.unpack_from(data)
+        if zlib.crc32(stream) != crc:
+            raise Corrupt("a state snapshot fails its checksum", "restore an older one")
+        if version > FORMAT:
+            raise NewerFormat("a state snapshot", version, FORMAT)
+        batch = pa.ipc.open_stream(stream).read_next_batch()
         state = cls()
-        try:
-            batch = pa.ipc.open_stream(data).read_next_batch()
-            head = json.loads(batch.schema.metadata[b"parktwin"])
-            if head["format"] > FORMAT:
-                raise NewerFormat("the state snapshot", head["format"], FORMAT)
-            state._fill(batch, head["endpoints"])
-        except (pa.ArrowInvalid, OSError, KeyError, ValueError, TypeError) as fault:
-            raise Corrupt("the state snapshot cannot be read", "restore an older one") from fault
-        if state.digest() != head["digest"]:
-            raise Corrupt("the state snapshot fails its digest", "restore an older one")
+        state._fill(batch, json.loads(batch.schema.metadata[b"endpoints"]))
         return state
 
     def digest(self) -> str:
