@@ -29,13 +29,13 @@ QUEUE: Final = 2
 
 PROFILES: Final[dict[str, tuple[str, ...]]] = {
     "shell": ("park.endpoints", "park.tags_good_pct"),
-    "overview": ("park.", "transformer.", "site."),
+    "overview": ("park.", "transformer.", "site.", "gate.", "wwtp."),
     "energy": ("park.", "transformer.", "feeder.", "pv.", "bess.", "site."),
     "output": ("park.", "line.", "machine.", "site."),
     "logistics": ("park.", "gate.", "yard.", "dock.", "berth.", "wwtp."),
 }
 LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
-    "overview": (".kwh_today", ".good_today"),
+    "overview": (".kwh_today", ".good_today", ".oil_c", ".busy", ".turn_p90_min"),
     "energy": (".good_today", ".oee_pct"),
     "output": ("machine.kw", ".kwh_today"),
 }

@@ -51,6 +51,9 @@
             var quality = now.quality[id] || 0;
             el.classList.toggle('q1', quality === 1);
             el.classList.toggle('q2', quality === 2);
+            if (el.parentElement.parentElement && el.parentElement.dataset.limits) {
+                el.classList.toggle('out', outside(el, value) !== '');
+            }
         },
         mark: function (el, value) {
             if (value == null) { el.style.left = ''; return; }

@@ -41,7 +41,7 @@
         return pairs;
     }
     var NAMES = ['bg', 'surface', 'raised', 'hover', 'border', 'control', 'text', 'muted', 'grid',
-        'trace1', 'trace2', 'trace3', 'fill', 'fill2', 'band', 'band2', 'link', 'critical', 'high',
+        'trace1', 'trace2', 'trace3', 'fill', 'fill2', 'band', 'band50', 'band2', 'link', 'critical', 'high',
         'medium', 'low', 'shelved', 'focus'];
 
     function repainted(value, from) {

@@ -63,6 +63,11 @@ def failed(words: Words, error: TwinError) -> Component:
     )
 
 
+def done(text: str) -> Component:
+    """Return a notice that goes away by itself."""
+    return html.Div(html.P(text), className="state state-done")
+
+
 def explained(error: TwinError) -> list[Component]:
     """Return what is wrong and how to mend it, one line each."""
     if isinstance(error, InvalidInput):

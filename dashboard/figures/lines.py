@@ -83,7 +83,7 @@ def fan(
     median, half, ninety = names
     traces = [
         *band(style, x, quantiles[:, 0], quantiles[:, 4], ninety),
-        *band(style, x, quantiles[:, 1], quantiles[:, 3], half),
+        *band(style, x, quantiles[:, 1], quantiles[:, 3], half, fill="band50"),
         line(style, median, x, numbers(quantiles[:, 2]), unit=unit),
     ]
     layout = frame(style, legend=legend)

@@ -1,9 +1,6 @@
 """Look at the pages with the fake park: `python tests/dashboard/demo.py [port]`."""
 
 import sys
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import uvicorn
 from fake_service import FakePark

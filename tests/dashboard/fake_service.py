@@ -359,7 +359,8 @@ class FakePark:
             actions=_actions(),
             enough=True,
             basis=Label(
-                vi="Dự báo đường cong ngày tương tự, 34 % công suất được đo, phần còn lại ước tính; "
+                vi="Dự báo đường cong ngày tương tự, 34 % công suất được đo, phần còn lại "
+                "ước tính; "
                 "bảng quá tải ngắn hạn MBA dầu, Thông tư 28/2014 điều 33.",
                 en="Similar-day forecast, 34 % of the load is measured, the rest estimated; "
                 "short-time overload table of oil transformers, Circular 28/2014 art. 33.",

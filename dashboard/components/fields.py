@@ -1,0 +1,53 @@
+"""Form fields: a name, an input, a hint, and what is wrong with it."""
+
+from dash import ctx
+from dash.development.base_component import Component
+
+from dashboard.components import core, html
+from dashboard.words.book import Words
+
+
+def field(name: str, control: Component, *, hint: str = "", problem: str = "") -> Component:
+    """Return a labelled field; the label belongs to the input it names."""
+    children: list[object] = [
+        html.Label([html.Span(name, className="label"), control], className="field-label")
+    ]
+    if problem:
+        children.append(html.Span(f"▲ {problem}", className="problem", role="alert"))
+    elif hint:
+        children.append(html.Span(hint, className="hint"))
+    return html.Div(children, className="field bad" if problem else "field")
+
+
+def group(name: str, control: Component, *, problem: str = "") -> Component:
+    """Return a named group of radio buttons."""
+    children: list[object] = [html.Legend(name, className="label"), control]
+    if problem:
+        children.append(html.Span(f"▲ {problem}", className="problem", role="alert"))
+    return html.Fieldset(children, className="field bad" if problem else "field")
+
+
+def who(words: Words) -> Component:
+    """Return the field for one's name, kept in this browser: it is written beside what one does."""
+    return field(
+        words("field.who"),
+        core.Input(
+            id="who",
+            type="text",
+            className="input",
+            value="",
+            maxLength=80,
+            persistence=True,
+            persistence_type="local",
+            autoComplete="name",
+        ),
+        hint=words("field.who_hint"),
+    )
+
+
+def triggered() -> str | dict[str, object] | None:
+    """Return the id of what set off the running callback."""
+    found: object = ctx.triggered_id
+    if isinstance(found, str):
+        return found
+    return dict(found) if isinstance(found, dict) else None
