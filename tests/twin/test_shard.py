@@ -1,0 +1,584 @@
+"""A shard acknowledges only what is on disk, and equals the replay of its journal."""
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import (
+    Corrupt,
+    DiskLow,
+    InputError,
+    NewerFormat,
+    Refused,
+    ShardOwned,
+    Unavailable,
+)
+from twin.effects import Effect
+from twin.failpoint import Failpoint, never
+from twin.journal import Journal
+from twin.memory.manifest import ManifestRow
+from twin.memory.snapshots import Snapshot
+from twin.samples import COVERAGE, TIME, sample_batch
+from twin.shard import NOTHING_SEALED, Shard, ShardSettings
+from twin.sim_disk import Fault, SimDisk, SimulatedCrash
+from twin.snapshot import FORMAT, pack_snapshot, unpack_snapshot
+from twin.state import ShardState
+from twin.status import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN
+from twin.tags import Binding, Kind
+
+FOLDER = Path("/park/shard")
+S = 1_000_000
+NOW = 1_000_000 * S
+BINDINGS = (
+    Binding(path="p/power", unit="kW", endpoint="plc"),
+    Binding(path="p/count", kind=Kind.COUNTER, endpoint="plc"),
+    Binding(path="p/note", kind=Kind.EVENT),
+)
+
+
+class Limit:
+    """Logic for tests: an alarm above 90, and a command that shelves it."""
+
+    name = "limit"
+
+    def __init__(self) -> None:
+        self.active, self.shelved = False, False
+
+    def tick(self, state: ShardState, now_us: int) -> Sequence[Effect]:
+        high = bool((state.value[state.index_of(1)] > 90).any())
+        if high == self.active or self.shelved:
+            return ()
+        self.active = high
+        kind = "alarm.raised" if high else "alarm.returned"
+        return (Effect(id=f"limit@1/{now_us}", at_us=now_us, kind=kind),)
+
+    def command(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:
+        if data.get("do") != "shelve":
+            return ()
+        if data.get("alarm") != "limit@1":
+            raise InputError(f"no alarm {data.get('alarm')!r}", "see `parktwin read alarms`")
+        self.shelved = True
+        return (Effect(id=f"limit@1/shelved/{now_us}", at_us=now_us, kind="alarm.shelved"),)
+
+    def snapshot(self) -> Mapping[str, object]:
+        return {"active": self.active, "shelved": self.shelved}
+
+    def restore(self, data: Mapping[str, object]) -> None:
+        self.active = bool(data.get("active", False))
+        self.shelved = bool(data.get("shelved", False))
+
+
+@dataclass
+class Store:
+    """A memory that survives everything."""
+
+    manifest: ManifestRow = NOTHING_SEALED
+    rows: list[dict] = field(default_factory=list)
+    kept: list[Snapshot] = field(default_factory=list)
+
+    def seal(self, rows, coverage, kinds, upto_offset, now_us) -> ManifestRow:
+        if upto_offset > self.manifest.offset:
+            self.rows += rows.to_pylist()
+            self.manifest = ManifestRow(
+                offset=upto_offset, raw_version=self.manifest.raw_version + 1,
+                minute_version=0, hour_version=0, sealed_us=now_us,
+            )  # fmt: skip
+        return self.manifest
+
+    def put_snapshot(self, at_us: int, offset: int, data: bytes) -> None:
+        self.kept.append(Snapshot(at_us=at_us, offset=offset, data=data))
+
+    def snapshot_before(self, at_us: int) -> Snapshot | None:
+        return next((s for s in reversed(self.kept) if s.at_us <= at_us), None)
+
+
+def opened(
+    disk: SimDisk,
+    memory: Store | None = None,
+    failpoint: Failpoint = never,
+    segment_bytes: int = 6000,
+    **more,
+) -> Shard:
+    return Shard.open(
+        FOLDER, "vsip1", now_us=NOW, disk=disk, memory=memory, logic=(Limit(),),
+        settings=ShardSettings(segment_bytes=segment_bytes), failpoint=failpoint, **more,
+    )  # fmt: skip
+
+
+def reopened(disk: SimDisk, memory: Store | None = None, **more) -> Shard:
+    disk.process_died()
+    return opened(disk, memory, **more)
+
+
+def ready(disk: SimDisk | None = None, memory: Store | None = None) -> Shard:
+    shard = opened(disk or SimDisk(), memory)
+    shard.apply_park(BINDINGS, "kind: Park", NOW)
+    return shard
+
+
+def power(*rows: tuple[float, float], status: int = GOOD, tag: int = 1) -> pa.RecordBatch:
+    """Rows (seconds after NOW, value) of the power tag, received 1 s later."""
+    at = [NOW + int(a * S) for a, _ in rows]
+    return sample_batch(
+        tag=[tag] * len(rows), at_us=at, value=[v for _, v in rows], status=status,
+        seen_us=[a + S for a in at],
+    )  # fmt: skip
+
+
+def gap(start: float, end: float, *, alive: bool = False) -> pa.RecordBatch:
+    moments = [pa.array([NOW + int(t * S)]).cast(TIME) for t in (start, end)]
+    rest = [pa.array([alive]), pa.array(["cut"]), pa.array([3])]
+    return pa.record_batch([pa.array(["plc"]), *moments, *rest], schema=COVERAGE)
+
+
+def tail(shard: Shard) -> list[tuple[float, float]]:
+    table = shard.cut().tail
+    return [((r["at"].timestamp() * S - NOW) / S, r["value"]) for r in table.to_pylist()]
+
+
+def test_a_batch_is_acknowledged_folded_and_served():
+    shard = ready()
+    answer = shard.deliver("gw", 1, 1, power((0, 50.0), (1, 60.0)), NOW)
+    assert (answer.acked_seq, answer.expect, answer.effects) == (1, None, ())
+    assert shard.latest([1]).column("value").to_pylist() == [60.0]
+    assert tail(shard) == [(0.0, 50.0), (1.0, 60.0)]
+    assert shard.cut().manifest == NOTHING_SEALED
+
+
+def test_lower_numbers_are_acknowledged_again_and_higher_ones_answered_expect():
+    shard = ready()
+    shard.deliver("gw", 3, 1, power((0, 1.0)), NOW)
+    shard.deliver("gw", 3, 2, power((1, 2.0)), NOW)
+    assert shard.deliver("gw", 3, 1, power((0, 9.0)), NOW).acked_seq == 2
+    ahead = shard.deliver("gw", 3, 4, power((4, 9.0)), NOW)
+    assert (ahead.acked_seq, ahead.expect) == (None, 3)
+    assert shard.deliver("gw", 4, 2, power((4, 9.0)), NOW).expect == 1
+    assert len(tail(shard)) == 2
+    with pytest.raises(Refused):
+        shard.deliver("gw", 2, 1, power((4, 9.0)), NOW)
+
+
+def test_coverage_shares_the_numbers_of_samples():
+    shard = ready()
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    assert shard.cover("gw", 1, 2, gap(1, 4), NOW).acked_seq == 2
+    assert shard.cover("gw", 1, 2, gap(1, 4), NOW).acked_seq == 2
+    assert shard.deliver("gw", 1, 2, power((5, 1.0)), NOW).acked_seq == 2
+    assert shard.cut().coverage.num_rows == 1
+    assert shard.state.stale().tolist() == [True, False, False]
+    assert shard.state.endpoints["plc"].lost == 3
+
+
+def test_a_wrong_batch_is_refused_and_takes_no_number():
+    shard = ready()
+    offset = shard.offset
+    with pytest.raises(InputError):
+        shard.deliver("gw", 1, 1, pa.record_batch({"x": [1]}), NOW)
+    with pytest.raises(InputError):
+        shard.cover("gw", 1, 1, gap(4, 1), NOW)
+    with pytest.raises(InputError):
+        shard.cover("gw", 1, 1, power((0, 1.0)), NOW)
+    assert shard.offset == offset
+    assert shard.deliver("gw", 1, 1, power((0, 1.0)), NOW).acked_seq == 1
+
+
+def test_times_out_of_bounds_are_replaced_marked_and_reported():
+    shard = ready()
+    shard.deliver("gw", 1, 1, power((0, 50.0)), NOW)
+    month = 36 * 86_400
+    batch = sample_batch(
+        tag=[1, 2, 2, 1], at_us=[NOW + 301 * S, NOW - month * S, NOW, NOW + 300 * S],
+        value=[1, 7, 8, 60], seen_us=NOW + 9 * S, status=[GOOD, BAD_SENSOR_FAILURE, GOOD, GOOD],
+    )  # fmt: skip
+    answer = shard.deliver("gw", 1, 2, batch, NOW)
+    stored = shard.cut().tail.to_pylist()[1:]
+    assert [r["status"] for r in stored] == [UNCERTAIN, BAD_SENSOR_FAILURE, GOOD, GOOD]
+    assert [r["at"] == r["seen_at"] for r in stored] == [True, True, False, False]
+    (effect,) = answer.effects
+    assert effect.kind == "clock.rejected"
+    assert effect.data["original_us"] == [NOW + 301 * S, NOW - month * S]
+    assert effect.data["tags"] == [1, 2]
+    assert shard.state.value[:2].tolist() == [60.0, 8.0]
+    assert shard.state.misclocked.tolist() == [1, 0, 0]
+
+
+def test_a_misclocked_row_does_not_hide_the_newer_state_after_a_replay_either():
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.deliver("gw", 1, 1, power((0, 50.0)), NOW)
+    shard.deliver("gw", 1, 2, power((1e9, 1.0)), NOW)
+    again = reopened(disk)
+    assert again.state.value[0] == 50.0
+    assert again.digest() == shard.digest()
+
+
+def test_rows_of_tags_nobody_gave_are_dropped_and_reported():
+    shard = ready()
+    answer = shard.deliver("gw", 1, 1, power((0, 1.0), (1, 2.0), tag=99), NOW)
+    assert answer.acked_seq == 1
+    assert answer.effects[0].kind == "tag.unknown"
+    assert answer.effects[0].data["rows"] == {"99": 2}
+    assert tail(shard) == []
+
+
+def test_repeated_rows_are_dropped_wherever_they_come_from():
+    shard = ready()
+    shard.deliver("gw", 1, 1, power((0, 1.0), (0, 2.0), (0, 1.0), (5, 3.0), (5, 3.0)), NOW)
+    assert tail(shard) == [(0, 1.0), (0, 2.0), (5, 3.0)]
+    # late repeats, over another source, and a late row that is new
+    shard.deliver("backfill", 1, 1, power((0, 2.0), (0, 1.0), (2, 9.0), (2, 9.0), (5, 3.0)), NOW)
+    assert tail(shard) == [(0, 1.0), (0, 2.0), (5, 3.0), (2, 9.0)]
+    nan = power((6, math.nan), (7, 1.0), (6, math.nan), (6, 0.0))
+    shard.deliver("gw", 1, 2, nan, NOW)
+    assert [at for at, _ in tail(shard)[4:]] == [6, 7, 6]
+
+
+def test_acknowledging_stops_below_five_percent_free_and_resumes_by_itself():
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    disk.free = 0.049
+    with pytest.raises(DiskLow):
+        shard.deliver("gw", 1, 2, power((1, 1.0)), NOW)
+    with pytest.raises(DiskLow):
+        shard.cover("gw", 1, 2, gap(1, 2), NOW)
+    assert shard.deliver("gw", 1, 1, power((0, 1.0)), NOW).acked_seq == 1
+    shard.tick(NOW + S)
+    disk.free = 0.06
+    assert shard.deliver("gw", 1, 2, power((1, 1.0)), NOW).acked_seq == 2
+
+
+def test_a_failing_disk_acknowledges_nothing_and_the_batch_may_come_again():
+    disk = SimDisk()
+    shard = ready(disk)
+    for fault, error in [(Fault.NO_SPACE, DiskLow), (Fault.BROKEN, Unavailable)]:
+        disk.faults[disk.calls + 1] = fault
+        with pytest.raises(error):
+            shard.deliver("gw", 1, 1, power((1, 1.0)), NOW)
+    assert tail(shard) == []
+    assert shard.deliver("gw", 1, 1, power((1, 1.0)), NOW).acked_seq == 1
+    assert tail(reopened(disk)) == [(1, 1.0)]
+
+
+def test_two_owners_are_refused_and_the_second_learns_who_has_it():
+    disk = SimDisk()
+    shard = opened(disk)
+    with pytest.raises(ShardOwned, match=r"process \d+ since 1970-01-12"):
+        opened(disk)
+    shard.close()
+    opened(disk)
+
+
+def test_a_closed_shard_says_so():
+    shard = ready()
+    shard.close()
+    with pytest.raises(Unavailable):
+        shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+
+
+def test_applying_a_park_twice_writes_nothing():
+    shard = ready()
+    before = shard.offset
+    assert shard.apply_park(BINDINGS, "kind: Park", NOW + S).changes == ()
+    assert shard.offset == before
+    applied = shard.apply_park(BINDINGS[:2], "kind: Park # smaller", NOW + S)
+    assert [(c.action, c.tag) for c in applied.changes] == [("remove", 3)]
+    assert shard.park_text == "kind: Park # smaller"
+
+
+def test_a_tick_lets_the_logic_act_and_a_replay_yields_the_same_effects():
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.deliver("gw", 1, 1, power((0, 95.0)), NOW)
+    live = [*shard.tick(NOW + S), *shard.tick(NOW + 2 * S)]
+    live += shard.command({"do": "shelve", "alarm": "limit@1"}, NOW + 3 * S)
+    assert [e.kind for e in live] == ["alarm.raised", "alarm.shelved"]
+    again = reopened(disk)
+    assert list(again.replayed) == live
+    assert again.digest() == shard.digest()
+    assert again.now_us == NOW + 3 * S
+
+
+def test_a_command_the_logic_cannot_obey_is_an_error_and_replays_quietly():
+    disk = SimDisk()
+    shard = ready(disk)
+    with pytest.raises(InputError, match="no alarm 'nope'"):
+        shard.command({"do": "shelve", "alarm": "nope"}, NOW)
+    with pytest.raises(InputError, match="plain data"):
+        shard.command({"do": object()}, NOW)
+    assert reopened(disk).digest() == shard.digest()
+
+
+def test_sealing_moves_the_tail_without_a_hole_or_a_repeat():
+    disk, memory = SimDisk(), Store()
+    shard = ready(disk, memory)
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    manifest = shard.seal(NOW)
+    shard.deliver("gw", 1, 2, power((1, 2.0)), NOW)
+    cut = shard.cut()
+    assert cut.manifest == manifest == memory.manifest
+    assert [r["value"] for r in memory.rows] == [1.0]
+    assert tail(shard) == [(1, 2.0)]
+    again = reopened(disk, memory)
+    assert tail(again) == [(1, 2.0)]
+    assert again.digest() == shard.digest()
+
+
+def test_rows_that_arrive_while_the_memory_seals_stay_in_the_tail():
+    memory = Store()
+    shard = ready(memory=memory)
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    due = shard.sealing()
+    shard.deliver("gw", 1, 2, power((1, 2.0)), NOW)
+    memory.seal(due.rows, due.coverage, due.kinds, due.upto_offset, NOW)
+    assert tail(shard) == [(1, 2.0)]  # already consistent before the shard has noticed
+    shard.sealed()
+    assert tail(shard) == [(1, 2.0)]
+    assert shard.tail_rows == 1
+
+
+def test_the_journal_is_trimmed_behind_the_snapshot_before_the_newest():
+    disk, memory = SimDisk(), Store()
+    shard = ready(disk, memory)
+    for hour in range(5):
+        now = NOW + hour * 3600 * S
+        for seq in range(1, 6):
+            shard.deliver("gw", hour + 1, seq, power((hour * 3600 + seq, seq)), now)
+        shard.seal(now)
+    assert [s.offset for s in memory.kept] == [7, 12, 17, 22, 27]
+    assert len(disk.listing(FOLDER / "journal")) < 12
+    again = reopened(disk, memory)
+    assert again.digest() == shard.digest()
+    # the newest snapshot is damaged: the one before and the journal replace it
+    memory.kept.pop()
+    assert reopened(disk, memory).digest() == shard.digest()
+
+
+def test_sealing_without_a_memory_is_refused():
+    with pytest.raises(Refused):
+        ready().seal(NOW)
+
+
+def test_a_lost_journal_is_noticed_unless_it_was_restored_on_purpose():
+    memory = Store()
+    shard = ready(memory=memory)
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    shard.seal(NOW)
+    with pytest.raises(Corrupt, match="ends at 0, the memory at 3"):
+        opened(SimDisk(), memory)
+    disk = SimDisk()
+    again = opened(disk, memory, restored=True)
+    assert again.digest() == shard.digest()
+    again.deliver("gw", 1, 2, power((1, 2.0)), NOW)
+    assert again.offset == 4
+    assert reopened(disk, memory).digest() == again.digest()
+
+
+def test_the_memory_of_another_park_is_refused():
+    memory = Store()
+    shard = ready(memory=memory)
+    shard.seal(NOW)
+    with pytest.raises(Refused, match="holds park 'vsip1', not 'vsip2'"):
+        Shard.open(FOLDER, "vsip2", now_us=NOW, disk=SimDisk(), memory=memory)
+
+
+def test_a_failed_open_frees_the_folder():
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    shard.close()
+    path = FOLDER / "journal" / disk.listing(FOLDER / "journal")[0]
+    disk.flip(path, 40, 1)
+    for _ in range(2):
+        with pytest.raises(Corrupt):
+            opened(disk)
+    disk.flip(path, 40, 1)
+    opened(disk)
+
+
+def test_a_record_kind_of_a_newer_version_is_refused():
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.close()
+    journal = Journal.open(FOLDER / "journal", disk)
+    journal.append([(99, b'{"now":1}')])
+    with pytest.raises(NewerFormat):
+        reopened(disk)
+
+
+def test_a_damaged_or_newer_shard_snapshot_is_refused():
+    data = bytearray(pack_snapshot({"a": 1}, b"state"))
+    assert unpack_snapshot(bytes(data)) == ({"a": 1}, b"state")
+    for byte in [*range(8), *range(12, len(data))]:
+        data[byte] ^= 1
+        with pytest.raises(Corrupt):
+            unpack_snapshot(bytes(data))
+        data[byte] ^= 1
+    data[8] = FORMAT + 1
+    with pytest.raises(NewerFormat):
+        unpack_snapshot(bytes(data))
+
+
+def script(shard: Shard, acked: list[tuple[float, float]]) -> None:
+    """A short life: batches, a gap, ticks, a command, a park edit, two seals."""
+    session = 1 + max((s for s, _ in shard._inbox.last.get("gw", ())), default=0)
+    if not shard.park_text:
+        shard.apply_park(BINDINGS, "kind: Park", NOW)
+    for seq in range(1, 9):
+        at = session * 100.0 + seq
+        now = NOW + int(at * S)
+        if seq == 4:
+            shard.cover("gw", session, seq, gap(at, at + 0.5), now)
+            continue
+        rows = [(at, float(seq * 20)), (at + 0.25, float(seq))]
+        assert shard.deliver("gw", session, seq, power(*rows), now).acked_seq == seq
+        acked += rows
+        if seq in {3, 6}:
+            shard.tick(now)
+            shard.seal(now)
+    with contextlib.suppress(InputError):
+        shard.command({"do": "shelve", "alarm": "limit@1"}, NOW)
+    shard.apply_park(BINDINGS[:2], f"kind: Park # {session}", NOW)
+
+
+def everything(shard: Shard, memory: Store) -> list[tuple[float, float]]:
+    sealed = [((r["at"].timestamp() * S - NOW) / S, r["value"]) for r in memory.rows]
+    return sealed + tail(shard)
+
+
+def check_recovery(disk: SimDisk, memory: Store, acked: list[tuple[float, float]]) -> None:
+    """After a crash: no acked row lost, none twice, in order; the shard equals its replay."""
+    shard = opened(disk, memory)
+    rows = everything(shard, memory)
+    assert rows[: len(acked)] == acked
+    assert len(rows) - len(acked) <= 2
+    assert len(set(rows)) == len(rows)
+    shard.close()
+    again = opened(disk, memory)
+    assert again.digest() == shard.digest()
+    script(again, [])
+    again.close()
+    assert opened(disk, memory).digest() == again.digest()
+
+
+def life(disk: SimDisk, failpoint: Failpoint = never) -> tuple[Store, list[tuple[float, float]]]:
+    memory, acked = Store(), []
+    with contextlib.suppress(SimulatedCrash, DiskLow, Unavailable):
+        script(opened(disk, memory, failpoint), acked)
+    return memory, acked
+
+
+def calls_of_a_life() -> int:
+    disk = SimDisk()
+    life(disk)
+    return disk.calls
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH, Fault.CRASH_AFTER, Fault.BROKEN, Fault.NO_SPACE])
+def test_power_loss_at_every_disk_call_loses_no_acked_row_and_the_twin_equals_its_replay(fault):
+    for call in range(1, calls_of_a_life() + 1):
+        disk = SimDisk(call, {call: fault})
+        memory, acked = life(disk)
+        disk.power_lost()
+        check_recovery(disk, memory, acked)
+
+
+def test_a_crash_at_every_step_loses_no_acked_row():
+    steps: list[str] = []
+    life(SimDisk(), steps.append)
+    assert {"journal.written", "journal.synced", "shard.folded", "seal.kept"} <= set(steps)
+    for stop in range(len(steps)):
+        count = iter(range(len(steps)))
+
+        def crash(_step: str, stop: int = stop, count=count) -> None:
+            if next(count) == stop:
+                raise SimulatedCrash(stop)
+
+        for lose_power in (False, True):
+            disk = SimDisk(stop)
+            count = iter(range(len(steps)))
+            memory, acked = life(disk, lambda step, c=count, s=stop: crash(step, s, c))
+            if lose_power:
+                disk.power_lost()
+            else:
+                disk.process_died()
+            check_recovery(disk, memory, acked)
+
+
+def test_no_flipped_bit_of_the_journal_is_ever_served():
+    disk = SimDisk()
+    shard = opened(disk, segment_bytes=1 << 20)
+    shard.apply_park(BINDINGS, "kind: Park", NOW)
+    shard.deliver("gw", 1, 1, power((0, 1.0), (1, 2.0)), NOW)
+    shard.tick(NOW)
+    shard.close()
+    path = FOLDER / "journal" / disk.listing(FOLDER / "journal")[0]
+    size = disk.size(path)
+    whole = disk.read(path)
+    detected = 0
+    for byte in range(size):
+        disk.flip(path, byte, byte % 8)
+        try:
+            again = opened(disk, segment_bytes=1 << 20)
+        except (Corrupt, NewerFormat):
+            detected += 1
+            disk.flip(path, byte, byte % 8)
+        else:
+            assert again.digest() == shard.digest()
+            again.close()
+            disk.create(path).writev([whole])
+    assert detected == size - 21  # all but the last mark, which holds no record
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    batches=st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 12), st.sampled_from([1.0, 2.0, math.nan])),
+            min_size=1,
+            max_size=6,
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_distinct_row_is_kept_exactly_once_whatever_the_order(seed, batches):
+    disk = SimDisk(seed)
+    shard = ready(disk)
+    for seq, rows in enumerate(batches, 1):
+        shard.deliver("gw", 1, seq, power(*rows), NOW)
+    kept = [(at, str(v)) for at, v in tail(shard)]
+    wanted = {(float(at), str(v)) for rows in batches for at, v in rows}
+    assert len(kept) == len(set(kept))
+    assert set(kept) == wanted
+    at, value = max((at, i) for i, (at, _) in enumerate(r for b in batches for r in b))
+    del value
+    assert shard.state.at_us[0] == NOW + at * S
+    disk.power_lost()
+    assert opened(disk).digest() == shard.digest()
+
+
+def test_a_cut_does_not_change_when_the_shard_goes_on():
+    shard = ready()
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    cut = shard.cut()
+    shard.deliver("gw", 1, 2, power((1, 2.0)), NOW)
+    assert cut.tail.num_rows == 1
+
+
+def test_a_delivered_batch_may_be_overwritten_by_its_owner():
+    shard = ready()
+    values = np.array([5.0, 6.0])
+    batch = sample_batch(tag=[1, 1], at_us=[NOW, NOW + 1], value=values, seen_us=NOW)
+    shard.deliver("gw", 1, 1, batch, NOW)
+    memory = np.frombuffer(batch.column("value").buffers()[1], np.float64)
+    assert not np.shares_memory(memory, shard.cut().tail.column("value").chunk(0).to_numpy())
