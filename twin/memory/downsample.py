@@ -54,10 +54,9 @@ def _kept(
     """Rows of one tag that stay."""
     if end - begin <= points:
         return np.arange(begin, end)
-    rows = begin + np.flatnonzero(np.isfinite(value[begin:end]))
-    edges = np.array([begin, end - 1])
-    inner = np.setdiff1d(rows, edges)
-    drawn = np.concatenate((edges[:1], inner, edges[1:]))
+    finite = np.isfinite(value[begin:end])
+    finite[[0, -1]] = True
+    drawn = begin + np.flatnonzero(finite)
     if len(drawn) <= points:
         return drawn
     heights = np.where(np.isfinite(value[drawn]), value[drawn], 0.0)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from models.errors import NotFound
 from twin.memory import merge, rollup, rows
 from twin.memory.deltalog import DeltaLog, FileList, SealedFile, holds_any
 from twin.memory.manifest import Cut, ManifestRow
@@ -17,7 +18,7 @@ from twin.memory.rollup import EMPTY, Pieces
 from twin.memory.sealed import Footer, SealedFiles
 from twin.memory.settings import HOUR_US, MINUTE_US, MemorySettings
 from twin.memory.tables import COVERAGE_TABLE, HOUR, MINUTE, RAW, TABLES, TableSpec
-from twin.memory.windows import Frame, checked_frame, windows
+from twin.memory.windows import WINDOWS, Frame, checked_frame, windows
 from twin.samples import COVERAGE, SAMPLES
 from twin.status import is_good
 from twin.tags import Kind
@@ -26,6 +27,23 @@ Ints = npt.NDArray[np.int64]
 
 _EARLIEST_US: Final = 0
 _LATEST_US: Final = 2**62
+_CARRIED: Final = (
+    *("tag", "at", "rev", "kind", "first_at", "last_at", "first", "last", "holds_good"),
+)
+"""Columns of a rollup row that say what is held after it."""
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "good_n": ("good_n",),
+    "good_s": ("good_s",),
+    "mean": ("good_s", "integral"),
+    "integral": ("integral",),
+    "min": ("min",),
+    "max": ("max",),
+    "increase": ("increase",),
+    "resets": ("resets",),
+    "codes": ("codes", "code_s"),
+    "code_s": ("codes", "code_s"),
+}
+"""Column of a window to the columns of rollup rows it is made of, beside those carried."""
 
 
 class Reader:
@@ -77,8 +95,11 @@ class Reader:
         since_us: int,
         until_us: int,
         tags: Ints | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Row groups of one file that may hold rows of the tags in [since, until).
+
+        All columns, or only those asked for.
 
         Raises
         ------
@@ -89,16 +110,25 @@ class Reader:
         hit = (footer.begin_min < until_us) & (footer.end_max >= since_us)
         if tags is not None:
             hit &= holds_any(footer.tag_min, footer.tag_max, tags)
-        return self._read(spec, file, hit)
+        return self._read(spec, file, hit, columns)
 
-    def _read(self, spec: TableSpec, file: SealedFile, hit: npt.NDArray[np.bool_]) -> pa.Table:
+    def _read(
+        self,
+        spec: TableSpec,
+        file: SealedFile,
+        hit: npt.NDArray[np.bool_],
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        schema = spec.schema
+        if columns is not None:
+            schema = pa.schema([f for f in schema if f.name in columns])
         groups = [int(i) for i in np.flatnonzero(hit)]
         if not groups:
-            return spec.schema.empty_table()
+            return schema.empty_table()
         path = self.folder / spec.name / file.name
         return self.sealed.read(
-            path, spec, file.size, file.when, groups=groups, columns=spec.schema.names
-        ).cast(spec.schema)
+            path, spec, file.size, file.when, groups=groups, columns=schema.names
+        ).cast(schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,16 +155,30 @@ class Version:
         whole = rows.concat(parts, RAW.schema)
         return rows.ordered(whole) if len(parts) > 1 else whole
 
-    def rollups(self, spec: TableSpec, tags: Ints, since_us: int, until_us: int) -> Pieces:
-        """Rollup rows of the sorted tags in [since, until), newest revision, in order."""
+    def rollups(
+        self,
+        spec: TableSpec,
+        tags: Ints,
+        since_us: int,
+        until_us: int,
+        columns: Sequence[str] | None = None,
+    ) -> Pieces:
+        """Rollup rows of the sorted tags in [since, until), newest revision, in order.
+
+        Columns that are not asked for count as empty; None asks for all.
+        """
         files = self.reader.files(spec, self.manifest).within(since_us, until_us, tags)
         parts = [
             rows.select(
-                self.reader.part(spec, f, since_us, until_us, tags), tags, since_us, until_us
+                self.reader.part(spec, f, since_us, until_us, tags, columns),
+                tags,
+                since_us,
+                until_us,
             )
             for f in files
         ]
-        return rollup.from_table(newest(rows.concat(parts, spec.schema)))
+        whole = rows.concat(parts, spec.schema)
+        return rollup.from_table(newest(whole))
 
     def last_hours(self, tags: Ints, before_us: int, known: Pieces) -> Pieces:
         """Hour rows that say what each tag holds when an hour opens.
@@ -161,7 +205,7 @@ class Version:
             wanting = _wanting(found, tags, file.end_us)
             if not len(wanting):
                 break
-            part = self.reader.part(HOUR, file, _EARLIEST_US, before_us, wanting)
+            part = self.reader.part(HOUR, file, _EARLIEST_US, before_us, wanting, _CARRIED)
             parts.append(_tops(rows.select(part, wanting, _EARLIEST_US, before_us)))
             sealed = rollup.from_table(newest(pa.concat_tables(parts)))
             found = _carried(rollup.overridden(sealed, known, HOUR_US))
@@ -334,6 +378,7 @@ class History:
         kinds: Mapping[int, Kind] | None = None,
         covered_until: Mapping[int, int] | None = None,
         known_at_us: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Windows of tags: [since + k every, since + (k + 1) every), the last one cut at until.
 
@@ -352,6 +397,8 @@ class History:
             open last sample of a tag holds up to ``min(until, now, this)``.
         known_at_us
             As in `read_raw`; then everything is computed from samples.
+        columns
+            Columns wanted beside ``tag`` and ``at``: the fewer, the quicker; None for all.
 
         Returns
         -------
@@ -378,12 +425,13 @@ class History:
             ),
             self._reader.settings.max_windows,
         )
+        asked = _checked_columns(columns)
         known_kinds = self._kinds(cut, wanted, kinds or {})
         if known_at_us is None:
-            pieces = self._pieces(cut, frame, known_kinds)
+            pieces = self._pieces(cut, frame, known_kinds, asked)
         else:
             pieces = self._known_pieces(cut, frame, known_kinds, known_at_us)
-        return windows(pieces, frame)
+        return windows(pieces, frame, asked)
 
     def read_coverage(
         self, manifest: ManifestRow, since_us: int, until_us: int, tail: pa.Table | None = None
@@ -423,7 +471,9 @@ class History:
         sealed = {int(t): _KINDS[int(k)] for t, k in zip(found.tag, found.kind, strict=True)}
         return sealed | dict(kinds)
 
-    def _pieces(self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind]) -> Pieces:
+    def _pieces(
+        self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind], asked: Sequence[str]
+    ) -> Pieces:
         """Pieces that make up the windows, and those that say what is held when they open.
 
         As coarse as the windows allow: hours, then minutes up to ``until``, then samples.
@@ -438,10 +488,11 @@ class History:
         sealed = self._reader.at(cut.manifest)
         tail = rows.ordered(_tail(cut, frame.tags, _EARLIEST_US, until))
         new = merge.change(tail, kinds, sealed)
+        stored = _stored_columns(asked, {kinds.get(int(t)) for t in frame.tags})
         parts = [
             sealed.last_hours(frame.tags, opening, new.hour),
-            _replaced(sealed, HOUR, frame.tags, opening, hours_end, new.hour),
-            _replaced(sealed, MINUTE, frame.tags, hours_end, minutes_end, new.minute),
+            _replaced(sealed, HOUR, frame.tags, (opening, hours_end), new.hour, stored),
+            _replaced(sealed, MINUTE, frame.tags, (hours_end, minutes_end), new.minute, stored),
         ]
         if minutes_end < until:
             raw = rows.select(tail, frame.tags, minutes_end, until)
@@ -470,6 +521,25 @@ class History:
 _KINDS: Final = {code: kind for kind, code in rollup.KIND_CODE.items()}
 
 
+def _checked_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
+    """Columns of windows that are wanted, as they are ordered there."""
+    known = tuple(WINDOWS.names[2:])
+    for name in columns or ():
+        if name not in known:
+            raise NotFound("column of a window", name, known)
+    return known if columns is None else tuple(name for name in known if name in columns)
+
+
+def _stored_columns(asked: Sequence[str], kinds: set[Kind | None]) -> tuple[str, ...]:
+    """Columns of rollup rows that are read for the columns asked for and kinds there are."""
+    needed = {*_CARRIED, "n", *(c for name in asked for c in _NEEDED.get(name, ()))}
+    if Kind.STATE not in kinds:
+        needed -= {"codes", "code_s"}
+    if Kind.COUNTER not in kinds:
+        needed -= {"increase", "resets"}
+    return tuple(sorted(needed))
+
+
 def coverage_in_order(coverage: pa.Table) -> pa.Table:
     """Coverage rows sorted, each once."""
     order = [(name, "ascending") for name in coverage.schema.names]
@@ -482,10 +552,16 @@ def _tail(cut: Cut, tags: Ints, since_us: int, until_us: int) -> pa.Table:
 
 
 def _replaced(
-    sealed: Version, spec: TableSpec, tags: Ints, since_us: int, until_us: int, new: Pieces
+    sealed: Version,
+    spec: TableSpec,
+    tags: Ints,
+    span: tuple[int, int],
+    new: Pieces,
+    columns: Sequence[str],
 ) -> Pieces:
     """Sealed rollup rows in [since, until), with those the tail touches replaced."""
+    since_us, until_us = span
     if until_us <= since_us:
         return EMPTY
-    found = sealed.rollups(spec, tags, since_us, until_us)
+    found = sealed.rollups(spec, tags, since_us, until_us, columns)
     return rollup.overridden(found, rollup.within(new, since_us, until_us), spec.bucket_us)

@@ -338,31 +338,39 @@ def to_table(pieces: Pieces, bucket_us: int, rev: int) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> Pieces:
-    """Rows of the minute or hour table as pieces."""
-    table = table.combine_chunks()
+    """Rows of the minute or hour table as pieces; columns that were not read count as empty."""
+    names = set(table.column_names)
+
+    def number(name: str, otherwise: float) -> Floats:
+        return floats(table, name) if name in names else np.full(table.num_rows, otherwise)
+
+    def count(name: str) -> Ints:
+        return ints(table, name) if name in names else np.zeros(table.num_rows, np.int64)
+
     return Pieces(
         tag=ints(table, "tag"),
         kind=ints(table, "kind"),
-        n=ints(table, "n"),
-        good_n=ints(table, "good_n"),
+        n=count("n"),
+        good_n=count("good_n"),
         first_at=ints(table, "first_at"),
         last_at=ints(table, "last_at"),
-        good_s=floats(table, "good_s"),
-        integral=floats(table, "integral"),
-        low=floats(table, "min"),
-        high=floats(table, "max"),
+        good_s=number("good_s", 0.0),
+        integral=number("integral", 0.0),
+        low=number("min", np.nan),
+        high=number("max", np.nan),
         first=floats(table, "first"),
         last=floats(table, "last"),
         holds_good=np.asarray(table.column("holds_good").to_numpy(), np.bool_),
-        increase=floats(table, "increase"),
-        resets=ints(table, "resets"),
-        codes=_codes_of(table),
+        increase=number("increase", 0.0),
+        resets=count("resets"),
+        codes=_codes_of(table) if "codes" in names else NO_CODES,
     )
 
 
 def _codes_of(table: pa.Table) -> Codes:
     if not table.num_rows:
         return NO_CODES
+    table = table.select(["codes", "code_s"]).combine_chunks()
     codes = table.column("codes").combine_chunks()
     seconds = table.column("code_s").combine_chunks()
     offsets = np.asarray(codes.offsets.to_numpy(), np.int64)

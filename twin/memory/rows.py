@@ -121,7 +121,17 @@ def select(raw: pa.Table, tags: Ints, since_us: int, until_us: int) -> pa.Table:
     elif len(tag):
         place = np.minimum(np.searchsorted(tags, tag), len(tags) - 1)
         hit &= tags[place] == tag if len(tags) else np.zeros(len(tag), np.bool_)
-    return raw if hit.all() else raw.filter(pa.array(hit))
+    return _picked(raw, hit)
+
+
+def _picked(table: pa.Table, hit: Bools) -> pa.Table:
+    """Rows that are hit; a slice where they lie together, as those of one tag do."""
+    place = np.flatnonzero(hit)
+    if not len(place):
+        return table.slice(0, 0)
+    first, count = int(place[0]), len(place)
+    together = int(place[-1]) - first + 1 == count
+    return table.slice(first, count) if together else table.filter(pa.array(hit))
 
 
 def day_of(raw: pa.Table, begin: str, day_us: int) -> Ints:

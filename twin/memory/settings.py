@@ -23,8 +23,9 @@ class MemorySettings:
         still finds the samples its minute is recomputed from.
     pin_s
         A version stays readable this long after it was superseded [s].
-    row_group
-        Rows per Parquet row group.
+    row_group, rollup_row_group
+        Rows per Parquet row group of samples and of rollups. A chart reads one tag of a rollup
+        file, so its groups are small.
     merge_rows
         Rows held in memory at once while files are merged.
     checkpoint_every
@@ -40,6 +41,7 @@ class MemorySettings:
     late_days: int = 2
     pin_s: int = 3_600
     row_group: int = 131_072
+    rollup_row_group: int = 16_384
     merge_rows: int = 4_000_000
     checkpoint_every: int = 50
     max_windows: int = 5_000_000

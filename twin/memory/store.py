@@ -378,7 +378,9 @@ class Memory(History):
         """Write one file of the manifest row to come, and fsync it."""
         path = self.folder / spec.name / f"{self.manifest.id + 1:010d}-{what}.parquet"
         path.unlink(missing_ok=True)
-        metadata = write_sealed(path, spec, tables, self.settings.row_group)
+        rollups = spec.bucket_us > 0
+        row_group = self.settings.rollup_row_group if rollups else self.settings.row_group
+        metadata = write_sealed(path, spec, tables, row_group)
         return describe(path, spec, metadata)
 
     def _merge(

@@ -1,5 +1,6 @@
 """Rollups as they are read: windows of any length over pieces of any length."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,7 +110,7 @@ def checked_frame(frame: Frame, max_windows: int) -> Frame:
     return frame
 
 
-def windows(pieces: Pieces, frame: Frame) -> pa.Table:
+def windows(pieces: Pieces, frame: Frame, asked: Sequence[str]) -> pa.Table:
     """Roll pieces up into windows.
 
     Parameters
@@ -119,11 +120,13 @@ def windows(pieces: Pieces, frame: Frame) -> pa.Table:
         before it say what is held when the first window opens.
     frame
         The windows.
+    asked
+        Columns wanted beside ``tag`` and ``at``; only these are computed.
 
     Returns
     -------
     pa.Table
-        Rows with the schema `WINDOWS`, sorted by (tag, at).
+        Rows with these columns of the schema `WINDOWS`, sorted by (tag, at).
     """
     size = frame.count * len(frame.tags)
     rank = np.searchsorted(frame.tags, pieces.tag)
@@ -132,6 +135,7 @@ def windows(pieces: Pieces, frame: Frame) -> pa.Table:
     own = np.flatnonzero(window >= 0)
     holds = _holds(pieces, frame, rank)
     sums = _sums(pieces, own, cell, holds, size)
+    extremes = _extremes(pieces, own, cell, holds, size, asked)
     kept = np.flatnonzero((sums["n"] > 0) | (sums["covered_s"] > 0))
     kind = _kind_of_cells(pieces, rank, frame)[kept]
     columns: dict[str, pa.Array] = {
@@ -141,10 +145,16 @@ def windows(pieces: Pieces, frame: Frame) -> pa.Table:
         "good_n": pa.array(sums["good_n"][kept].astype(np.int64)),
     }
     columns |= _values(sums, kept, kind)
-    columns |= _rise_columns(pieces, own, cell, kept, kind, size)
-    columns |= _end_columns(pieces, own, cell, kept, kind, size)
-    columns |= _code_columns(pieces, own, cell, holds, kept, kind)
-    return pa.table([columns[name] for name in WINDOWS.names], schema=WINDOWS)
+    columns |= {name: _number(best[kept], kind != GAUGE) for name, best in extremes.items()}
+    if not {"increase", "resets"}.isdisjoint(asked):
+        columns |= _rise_columns(pieces, own, cell, kept, kind, size)
+    if not {"first", "last"}.isdisjoint(asked):
+        columns |= _end_columns(pieces, own, cell, kept, kind, size)
+    if not {"codes", "code_s"}.isdisjoint(asked):
+        columns |= _code_columns(pieces, own, cell, holds, kept, kind)
+    names = ["tag", "at", *asked]
+    schema = pa.schema([WINDOWS.field(name) for name in names])
+    return pa.table([columns[name] for name in names], schema=schema)
 
 
 def _holds(pieces: Pieces, frame: Frame, rank: Ints) -> _Holds:
@@ -173,7 +183,7 @@ def _holds(pieces: Pieces, frame: Frame, rank: Ints) -> _Holds:
 
 
 def _sums(pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int) -> dict[str, Floats]:
-    """Sums and extremes per cell."""
+    """Sums per cell."""
     at = cell[own]
     good = pieces.holds_good[holds.row]
     good_s = np.where(good, holds.seconds, 0.0)
@@ -187,22 +197,30 @@ def _sums(pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int) -> di
         whole = np.bincount(at, inner, size)
         return np.asarray(whole + np.bincount(holds.cell, outer, size))
 
-    sums: dict[str, Floats] = {
+    return {
         "n": total(pieces.n[own], none),
         "good_n": total(pieces.good_n[own], none),
         "good_s": total(pieces.good_s[own], good_s),
         "covered_s": total(inner_s, holds.seconds),
         "integral": total(pieces.integral[own], np.where(good, held * holds.seconds, 0.0)),
     }
+
+
+def _extremes(
+    pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int, asked: Sequence[str]
+) -> dict[str, Floats]:
+    """Smallest and largest good value in force per cell, of those asked for."""
+    held = np.where(pieces.holds_good[holds.row], pieces.last[holds.row], np.nan)
+    found = {}
     for name, inner, best in (("min", pieces.low, np.fmin), ("max", pieces.high, np.fmax)):
-        out = np.full(size, np.nan)
-        _extremes(best, out, at, inner[own])
-        _extremes(best, out, holds.cell, held)
-        sums[name] = out
-    return sums
+        if name in asked:
+            out = found[name] = np.full(size, np.nan)
+            _fold_cells(best, out, cell[own], inner[own])
+            _fold_cells(best, out, holds.cell, held)
+    return found
 
 
-def _extremes(best: np.ufunc, out: Floats, cell: Ints, values: Floats) -> None:
+def _fold_cells(best: np.ufunc, out: Floats, cell: Ints, values: Floats) -> None:
     """Fold values into their cells; cells never fall."""
     if len(cell):
         starts = np.flatnonzero(np.append([True], cell[1:] != cell[:-1]))
@@ -226,8 +244,6 @@ def _values(sums: dict[str, Floats], kept: Ints, kind: Ints) -> dict[str, pa.Arr
         "covered_s": pa.array(sums["covered_s"][kept], mask=event),
         "mean": _number(mean, not_gauge),
         "integral": pa.array(integral, mask=not_gauge),
-        "min": _number(sums["min"][kept], not_gauge),
-        "max": _number(sums["max"][kept], not_gauge),
     }
 
 
