@@ -70,6 +70,8 @@ def _problem(
     model: type[BaseModel], document: Document, detail: ErrorDetails, file: str
 ) -> Problem:
     path = _written(document.value, detail["loc"])
+    if detail["type"] == "union_tag_invalid":
+        path = (*path, "kind")
     return Problem(
         message=_message(detail),
         path=dotted(path),
@@ -86,10 +88,10 @@ def _message(detail: ErrorDetails) -> str:
             return f"unknown key '{name}'"
         case "missing":
             return f"'{name}' is missing"
-        case "union_tag_not_found":
-            return "'kind' is missing"
+        case "union_tag_invalid":
+            return f"unknown kind {detail.get('ctx', {}).get('tag')!r}"
         case kind if kind.startswith("quantity"):
-            return detail["msg"]
+            return str(detail.get("ctx", {}).get("what", detail["msg"]))
     return f"{_lower(detail['msg'])}, got {_shown(detail['input'])}"
 
 
@@ -102,16 +104,24 @@ def _suggestion(model: type[BaseModel], data: object, path: Path, detail: ErrorD
             owner = _model_at(model, data, path[:-1])
             field = owner.model_fields.get(str(path[-1])) if owner is not None else None
             return _example(field) if field is not None else "add it"
-        case "literal_error" | "union_tag_invalid":
+        case "quantity":
+            return str(detail.get("ctx", {}).get("remedy", ""))
+        case "literal_error":
+            return _one_of(detail.get("ctx", {}).get("expected", ""), str(detail["input"]))
+        case "union_tag_invalid":
             context = detail.get("ctx", {})
-            wanted = str(context.get("expected", context.get("expected_tags", "")))
-            names = tuple(part.strip(" '") for part in wanted.replace(" or ", ",").split(","))
-            return did_you_mean(str(detail["input"]), names) or f"write one of {', '.join(names)}"
+            return _one_of(context.get("expected_tags", ""), str(context.get("tag", "")))
         case "string_pattern_mismatch":
             owner = _model_at(model, data, path[:-1])
             field = owner.model_fields.get(str(path[-1])) if owner is not None else None
             return (field.description if field is not None else None) or "see `parktwin schema`"
     return ""
+
+
+def _one_of(expected: object, written: str) -> str:
+    """A near one of the texts that are allowed, else all of them."""
+    names = tuple(part.strip(" '") for part in str(expected).replace(" or ", ",").split(","))
+    return did_you_mean(written, names) or f"write one of {', '.join(names)}"
 
 
 def _example(field: FieldInfo) -> str:

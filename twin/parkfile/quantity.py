@@ -67,7 +67,9 @@ class Quantity:
         try:
             value = quantity(written, self.dimension)
         except InputError as error:
-            raise PydanticCustomError("quantity", "{text}", {"text": str(error)}) from error
+            raise PydanticCustomError(
+                "quantity", "{what}: {remedy}", {"what": error.what, "remedy": error.remedy}
+            ) from error
         unit = DIMENSIONS[self.dimension].canonical
         if self.low is not None and value < self.low:
             raise PydanticCustomError(
