@@ -253,6 +253,9 @@ class Gateway:
         )
         self._sources[config.id] = source
         source.start()
+        # At once: a process that dies before its first coverage row leaves a gap too.
+        self._remember(source)
+        self._write_state()
 
     async def remove(self, endpoint: str) -> None:
         """Disconnect an endpoint and forget it.

@@ -1,0 +1,174 @@
+"""The disk buffer: what was not acknowledged survives, in order, and nothing else comes back."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.buffer import DiskBuffer, DiskBufferFull
+from connectors.coverage import CoverageRow, coverage_batch, is_coverage
+from models.errors import Corrupt, Refused
+from twin.delivery import BatchId
+from twin.samples import sample_batch
+
+
+def rows(first: int, n: int = 3) -> pa.RecordBatch:
+    return sample_batch(
+        tag=np.arange(n), at_us=first, value=np.arange(first, first + n), seen_us=first
+    )
+
+
+def filled(folder, count: int, session: int = 1, **more) -> DiskBuffer:
+    buffer = DiskBuffer(folder, **more)
+    buffer.open()
+    for seq in range(1, count + 1):
+        buffer.append(session, seq, rows(seq))
+    return buffer
+
+
+def test_batches_come_back_as_they_were_after_a_restart(tmp_path):
+    buffer = filled(tmp_path, 5)
+    covered = coverage_batch([CoverageRow(endpoint="e", from_us=1, to_us=2, alive=True)])
+    buffer.append(1, 6, covered)
+    buffer.close()
+    again = DiskBuffer(tmp_path)
+    assert again.open() == tuple(BatchId(1, seq) for seq in range(1, 7))
+    assert again.read(BatchId(1, 3)).equals(rows(3))
+    assert is_coverage(again.read(BatchId(1, 6)))
+    assert again.last_session == 1
+    again.close()
+
+
+def test_what_was_acknowledged_does_not_come_back(tmp_path):
+    buffer = filled(tmp_path, 5)
+    buffer.acked(BatchId(1, 3))
+    buffer.close()
+    again = DiskBuffer(tmp_path)
+    assert again.open() == (BatchId(1, 4), BatchId(1, 5))
+    again.close()
+
+
+def test_acknowledged_segments_leave_the_disk(tmp_path):
+    buffer = filled(tmp_path, 50, segment_bytes=4096)
+    before = len(list(tmp_path.glob("*.seg")))
+    assert before > 5
+    buffer.acked(BatchId(1, 50))
+    assert len(list(tmp_path.glob("*.seg"))) <= 1
+    assert buffer.used_bytes < 8192
+    buffer.append(1, 51, rows(51))
+    assert buffer.read(BatchId(1, 51)).equals(rows(51))
+    buffer.close()
+
+
+def test_a_full_buffer_takes_nothing_in_and_keeps_what_it_has(tmp_path):
+    buffer = DiskBuffer(tmp_path, max_bytes=10_000, segment_bytes=2000)
+    buffer.open()
+    seq = 1
+    while buffer.used_bytes < 9_000:
+        buffer.append(1, seq, rows(seq))
+        seq += 1
+    with pytest.raises(DiskBufferFull, match="bring the cluster back"):
+        buffer.append(1, seq, rows(0, 5000))
+    assert buffer.unacked == tuple(BatchId(1, s) for s in range(1, seq))
+    buffer.acked(BatchId(1, seq - 1))
+    buffer.append(1, seq, rows(seq))
+    buffer.close()
+
+
+def test_a_second_process_is_refused(tmp_path):
+    buffer = filled(tmp_path, 1)
+    with pytest.raises(Refused, match="choose another folder"):
+        DiskBuffer(tmp_path).open()
+    buffer.close()
+
+
+@given(cut=st.integers(1, 400))
+@settings(max_examples=25, deadline=None)
+def test_a_torn_tail_costs_only_the_torn_batch(tmp_path_factory, cut):
+    folder = tmp_path_factory.mktemp("torn")
+    buffer = filled(folder, 4)
+    sizes = buffer.used_bytes
+    buffer.close()
+    (segment,) = folder.glob("*.seg")
+    with segment.open("r+b") as file:
+        file.truncate(sizes - cut)
+    again = DiskBuffer(folder)
+    left = again.open()
+    assert left == tuple(BatchId(1, seq) for seq in range(1, len(left) + 1))
+    assert len(left) == 3
+    assert all(again.read(batch).equals(rows(batch.seq)) for batch in left)
+    again.append(1, 4, rows(4))
+    assert again.read(BatchId(1, 4)).equals(rows(4))
+    again.close()
+
+
+def test_a_flipped_bit_is_never_served(tmp_path):
+    buffer = filled(tmp_path, 3)
+    (segment,) = tmp_path.glob("*.seg")
+    size = segment.stat().st_size
+    with segment.open("r+b") as file:
+        file.seek(size // 2)
+        byte = file.read(1)
+        file.seek(size // 2)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(Corrupt, match="batch 2"):
+        buffer.read(BatchId(1, 2))
+    buffer.close()
+
+
+def test_what_is_left_can_be_numbered_anew_in_the_same_order(tmp_path):
+    buffer = filled(tmp_path, 6, segment_bytes=2000)
+    buffer.acked(BatchId(1, 2))
+    assert buffer.renumber(7) == tuple(BatchId(7, seq) for seq in range(1, 5))
+    buffer.close()
+    again = DiskBuffer(tmp_path)
+    assert again.open() == tuple(BatchId(7, seq) for seq in range(1, 5))
+    assert [again.read(b).column("value")[0].as_py() for b in again.unacked] == [3, 4, 5, 6]
+    again.close()
+
+
+@given(
+    steps=st.lists(st.one_of(st.just("append"), st.just("restart"), st.integers(1, 5)), max_size=40)
+)
+@settings(max_examples=40, deadline=None)
+def test_the_buffer_is_a_queue_that_restarts_do_not_disturb(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("queue")
+    buffer = DiskBuffer(folder, segment_bytes=3000)
+    buffer.open()
+    model: list[int] = []
+    seq = 0
+    for step in steps:
+        if step == "append":
+            seq += 1
+            buffer.append(1, seq, rows(seq))
+            model.append(seq)
+        elif step == "restart":
+            buffer.close()
+            buffer = DiskBuffer(folder, segment_bytes=3000)
+            buffer.open()
+        elif model:
+            upto = model[min(step, len(model)) - 1]
+            buffer.acked(BatchId(1, upto))
+            model = [s for s in model if s > upto]
+        assert [b.seq for b in buffer.unacked] == model
+        assert all(buffer.read(b).equals(rows(b.seq)) for b in buffer.unacked)
+    buffer.close()
+
+
+def test_syncing_happens_at_the_asked_time(tmp_path):
+    now = [100.0]
+    buffer = DiskBuffer(tmp_path, sync="interval", sync_every_s=1.0, clock=lambda: now[0])
+    buffer.open()
+    assert buffer.sync_due() is None
+    buffer.append(1, 1, rows(1))
+    work = buffer.sync_due()
+    assert work is not None
+    work()
+    buffer.append(1, 2, rows(2))
+    assert buffer.sync_due() is None
+    now[0] += 1.0
+    later = buffer.sync_due()
+    assert later is not None
+    later()
+    buffer.close()
