@@ -12,11 +12,11 @@ from typing import Final
 from zoneinfo import available_timezones
 
 from models.errors import InputError, Problem, did_you_mean
+from models.load import load_templates
 from models.tariff import known_tariffs
 from twin.metrics import ITEM_STATES, METRICS, OPERATION_MODES
 from twin.parkfile.mapping import catalogue_of, expand
 from twin.parkfile.parts import WEATHER, Part, parts_of
-from twin.parkfile.profiles import LOAD_PROFILES, TRUCK_PROFILES
 from twin.parkfile.schema import (
     AggregateSites,
     Area,
@@ -30,6 +30,7 @@ from twin.parkfile.schema import (
 from twin.parkfile.strict_yaml import Document, Path, dotted
 from twin.rules import parse_rule
 
+TRUCK_PROFILES: Final = ("industrial_trucks",)
 EMISSION_TABLES: Final = ("vn_grid",)
 _POLICIES: Final = (
     "Basic256Sha256",
@@ -274,7 +275,9 @@ def _sites(context: Context) -> Iterator[Finding]:
                 yield from _reference((*path, "feeders", row), "feeder", feeder, context.feeders)
                 if feeder in site.feeders[:row]:
                     yield Finding(path=(*path, "feeders", row), message=f"'{feeder}' stands twice")
-            yield from _reference((*path, "profile"), "load template", site.profile, LOAD_PROFILES)
+            yield from _reference(
+                (*path, "profile"), "load template", site.profile, load_templates()
+            )
             continue
         yield from _reference((*path, "owner"), "organisation", site.owner, context.organisations)
         yield from _reference((*path, "feeder"), "feeder", site.feeder, context.feeders)

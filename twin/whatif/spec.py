@@ -134,7 +134,7 @@ class NewTenant(Strict):
     change: Literal["new_tenant"]
     asset: Slug = Field(description="Id of the new tenant")
     power: Annotated[float, Quantity("power", low=0)] = Field(description="Peak demand, e.g. 3 MW")
-    profile: str = Field("light_industry_vn", description="Load template")
+    profile: str = Field("light_industry", description="Load template")
     wastewater: Annotated[float, Quantity("volume_flow", low=0)] = 0.0
     trucks: Annotated[float, Quantity("rate", low=0)] = Field(0.0, description="e.g. 60 1/d")
     cos_phi: float = Field(0.92, gt=0, le=1)

@@ -58,7 +58,7 @@ sites:
     kind: aggregate
     label: {vi: "Khác", en: "Others"}
     count: 4
-    profile: light_industry_vn
+    profile: light_industry
     peak: 800 kW
     feeders: [feeder1]
 utilities:
