@@ -9,8 +9,14 @@ from tsdownsample import MinMaxLTTBDownsampler
 
 from models.errors import InputError
 from twin.memory.rows import floats, ints
+from twin.memory.settings import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 _DOWNSAMPLER: Final = MinMaxLTTBDownsampler()  # type: ignore[no-untyped-call]
+_OVERSAMPLING: Final = 8
+_STEPS_US: Final = (
+    *(SECOND_US, 5 * SECOND_US, 15 * SECOND_US, MINUTE_US, 5 * MINUTE_US, 15 * MINUTE_US),
+    *(HOUR_US, 6 * HOUR_US, DAY_US, 7 * DAY_US),
+)
 
 
 def downsample(table: pa.Table, points: int, column: str = "value") -> pa.Table:
@@ -63,3 +69,21 @@ def _kept(
     chosen = _DOWNSAMPLER.downsample(at[drawn], heights, n_out=points)
     places = np.concatenate(([0], np.asarray(chosen, np.int64), [len(drawn) - 1]))
     return np.asarray(drawn[np.unique(places)])
+
+
+def chart_step_us(span_us: int, points: int) -> int:
+    """Length of the windows to read for a chart of so many points [us].
+
+    The shortest usual step that gives at most 8 windows per point: enough for `downsample` to keep
+    the peaks, few enough to be read from the coarsest rollup that shows them.
+
+    Parameters
+    ----------
+    span_us
+        Length of the chart [us].
+    points
+        Points it will have.
+    """
+    most = _OVERSAMPLING * max(points, 1)
+    fitting = (step for step in _STEPS_US if span_us <= step * most)
+    return next(fitting, _STEPS_US[-1])
