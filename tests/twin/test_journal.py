@@ -218,6 +218,17 @@ def test_a_record_found_after_a_crash_is_made_durable_before_it_counts():
         assert content(opened(disk)) == found
 
 
+def test_a_flip_after_a_power_cut_and_a_reopening_is_detected_too():
+    for seed in range(10):
+        disk = SimDisk(seed)
+        opened(disk).append([(1, b"acknowledged")])
+        disk.power_lost()  # with it may go the mark that nobody waited for
+        opened(disk).close()
+        disk.flip(FOLDER / disk.listing(FOLDER)[0], _HEADER.size + 25, 3)
+        with pytest.raises(Corrupt):
+            opened(disk)
+
+
 def scripted(disk: SimDisk, acked: list[bytes]) -> None:
     """Append, roll, trim; `acked` holds what was acknowledged."""
     journal = opened(disk, segment_bytes=300)

@@ -188,6 +188,15 @@ def test_a_growing_gap_counts_once():
     assert state.totals(10 * S).integral[0] == 6.0
 
 
+def test_a_gap_told_late_counts_and_does_not_make_the_endpoint_stale():
+    state = state_of(Kind.GAUGE)
+    state.fold(samples((0, 1.0)))
+    state.cover(coverage((0, 8, True), (2, 5, False)))
+    assert state.stale().tolist() == [False]
+    assert state.totals(10 * S).good_s[0] == 7.0
+    assert (state.endpoints["plc"].alive, state.endpoints["plc"].until_us) == (True, 8 * S)
+
+
 def test_a_sample_after_the_gap_row_says_the_endpoint_is_back():
     state = state_of(Kind.GAUGE)
     state.fold(samples((0, 1.0)))
