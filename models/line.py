@@ -217,7 +217,8 @@ class Seen:
         How long it has worked since its last repair [s]; None when not known (a new machine's
         law is used).
     begun, failed
-        Parts begun and failures so far, as far as counted: numbers of its next draws.
+        Parts begun and failures so far, the present ones included, as far as counted: the numbers
+        of its next draws.
     """
 
     has_part: bool = False
@@ -324,9 +325,10 @@ def simulate_lines(
     if any(one.shape != (lanes, width) for one in (factors.cycle, factors.to_fail)):
         raise InputError(f"scales of shape {factors.cycle.shape}", f"give {(lanes, width)}")
     bins = -(-horizon // bin_ticks)
+    ledger = np.zeros((lanes, width, bins, len(Spent) + 1), np.int64)
     run = LineRun(
-        spent=np.zeros((lanes, width, bins, len(Spent)), np.int64),
-        made=np.zeros((lanes, width, bins), np.int64),
+        spent=ledger[..., : len(Spent)],
+        made=ledger[..., len(Spent)],
         departures=np.full((lanes, width, keep), -1, np.int64),
         end=state,
     )
@@ -348,7 +350,7 @@ def simulate_lines(
         np.ascontiguousarray(factors.cycle, np.float64),
         np.ascontiguousarray(factors.to_fail, np.float64),
         np.ascontiguousarray(factors.to_repair, np.float64),
-        np.array([seed, horizon, bin_ticks, arrivals is not None], np.int64),
+        np.array([seed, horizon, bin_ticks, bins, arrivals is not None], np.int64),
         raw,
         state.work_left,
         state.repair_left,
@@ -357,8 +359,7 @@ def simulate_lines(
         state.failed,
         state.level,
         state.arrived,
-        run.spent,
-        run.made,
+        ledger.reshape(-1),
         run.departures,
     )
     return run
@@ -458,7 +459,7 @@ def _laws(lines: Sequence[Line]) -> tuple[Floats, Ints, Ints, Ints]:
 
 
 def _shifts(lines: Sequence[Line], horizon: int) -> tuple[Ints, Ints, Ints]:
-    """Flatten the shifts; return [windows, 2] and the first and last window of each machine."""
+    """Flatten the shifts; return starts and ends in turn, first and last window of machines."""
     flat: list[tuple[int, int]] = []
     first = np.zeros((len(lines), len(lines[0].machines)), np.int64)
     last = np.zeros_like(first)
@@ -471,7 +472,7 @@ def _shifts(lines: Sequence[Line], horizon: int) -> tuple[Ints, Ints, Ints]:
                 spans = [(to_ticks(a), to_ticks(b)) for a, b in machine.shifts]
                 flat += [(a, b) for a, b in spans if b > 0 and a < horizon and a < b]
             last[s, j] = len(flat)
-    return np.array(flat, np.int64).reshape(-1, 2), first, last
+    return np.array(flat, np.int64).reshape(-1), first, last
 
 
 def _fitted(arrivals: Ints, lanes: int) -> Ints:
@@ -515,15 +516,25 @@ _UP: Final = 2
 _BIN: Final = 3
 _BIN_EDGE: Final = 4
 _WINDOW: Final = 5
-_BEGUN: Final = 6
-_TO_FAIL: Final = 7
-_LEFT: Final = 8
-_ENTERED: Final = 9
-_DRAWN: Final = 10
-_MADE: Final = 11
-_SPENT: Final = 12
-_COLUMNS: Final = 17
-"""Columns of a machine's hand: where its time stands, and what the present bin has so far."""
+_LAST: Final = 6
+_HORIZON: Final = 7
+_BIN_TICKS: Final = 8
+_BINS: Final = 9
+_LEDGER: Final = 10
+_BEGUN: Final = 11
+_DRAWN: Final = 12
+_TO_FAIL: Final = 13
+_WORK_LEFT: Final = 14
+_REPAIR_LEFT: Final = 15
+_ENTERED: Final = 16
+_LEFT: Final = 17
+_SPENT: Final = 18
+_MADE: Final = _SPENT + len(Spent)
+_BOOKED: Final = len(Spent) + 1
+_COLUMNS: Final = 24
+"""Columns of a machine's hand: where its time stands, its limits, its counters, and what the
+present bin has so far (ticks per state, then parts). The hands are one flat array: the helpers
+are called often, and every further array costs them time."""
 _WORKING: Final = int(Spent.WORKING)
 _DOWN: Final = int(Spent.DOWN)
 _BLOCKED: Final = int(Spent.BLOCKED)
@@ -532,9 +543,6 @@ _OFF: Final = int(Spent.OFF)
 _FOR_PROCESS: Final = int(Stream.PROCESS)
 _FOR_FAILURE: Final = int(Stream.TIME_TO_FAIL)
 _FOR_REPAIR: Final = int(Stream.TIME_TO_REPAIR)
-_HORIZON: Final = 1
-_BIN_TICKS: Final = 2
-_GIVEN: Final = 3
 _BLOCK: Final = 64
 """Processing times are drawn in blocks: a tight loop is worth three times a lone draw."""
 
@@ -564,135 +572,85 @@ def _refill(
 
 
 @numba.njit(cache=True, nogil=True)
-def _flush(hands: Ints, lane: int, j: int, spent: Ints, made: Ints) -> None:
-    """Write what the present bin has so far, [bins, Spent] and [bins], and clear it."""
-    if hands[j, _BIN] < made.shape[2]:
-        for what in range(spent.shape[3]):
-            spent[lane, j, hands[j, _BIN], what] += hands[j, _SPENT + what]
-        made[lane, j, hands[j, _BIN]] += hands[j, _MADE]
-    for column in range(_MADE, _COLUMNS):
-        hands[j, column] = 0
+def _flush(hands: Ints, hand: int, ledger: Ints) -> None:
+    """Write what the present bin has so far to the ledger, and clear it."""
+    if hands[hand + _BIN] < hands[hand + _BINS]:
+        row = hands[hand + _LEDGER] + hands[hand + _BIN] * _BOOKED
+        for column in range(_BOOKED):
+            ledger[row + column] += hands[hand + _SPENT + column]
+    for column in range(_BOOKED):
+        hands[hand + _SPENT + column] = 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _turn(
-    hands: Ints, lane: int, j: int, shifts: Ints, last: int, settings: Ints, spent: Ints, made: Ints
-) -> None:
+def _turn(hands: Ints, hand: int, shifts: Ints, ledger: Ints) -> None:
     """Move a machine's hand over the edge it stands at: next bin, next shift."""
-    at = hands[j, _AT]
-    if at >= hands[j, _BIN_EDGE]:
-        _flush(hands, lane, j, spent, made)
-        hands[j, _BIN] += 1
-        hands[j, _BIN_EDGE] += settings[_BIN_TICKS]
-    window = hands[j, _WINDOW]
-    while window < last and at >= shifts[window, 1]:
+    at = hands[hand + _AT]
+    if at >= hands[hand + _BIN_EDGE]:
+        _flush(hands, hand, ledger)
+        hands[hand + _BIN] += 1
+        hands[hand + _BIN_EDGE] += hands[hand + _BIN_TICKS]
+    window = hands[hand + _WINDOW]
+    while window < hands[hand + _LAST] and at >= shifts[2 * window + 1]:
         window += 1
-    hands[j, _WINDOW] = window
-    edge = settings[_HORIZON]
-    hands[j, _UP] = 0
-    if window < last:
-        hands[j, _UP] = 1 if at >= shifts[window, 0] else 0
-        edge = shifts[window, 1] if hands[j, _UP] else shifts[window, 0]
-    hands[j, _EDGE] = min(edge, hands[j, _BIN_EDGE], settings[_HORIZON])
+    hands[hand + _WINDOW] = window
+    edge = hands[hand + _HORIZON]
+    hands[hand + _UP] = 0
+    if window < hands[hand + _LAST]:
+        up = at >= shifts[2 * window]
+        hands[hand + _UP] = 1 if up else 0
+        edge = shifts[2 * window + 1] if up else shifts[2 * window]
+    hands[hand + _EDGE] = min(edge, hands[hand + _BIN_EDGE], hands[hand + _HORIZON])
 
 
 @numba.njit(cache=True, nogil=True)
-def _wait(
-    hands: Ints,
-    lane: int,
-    j: int,
-    until: int,
-    what: int,
-    shifts: Ints,
-    last: int,
-    settings: Ints,
-    spent: Ints,
-    made: Ints,
-) -> None:
+def _wait(hands: Ints, hand: int, until: int, what: int, shifts: Ints, ledger: Ints) -> None:
     """Let a machine's time pass up to a moment, as `what` inside shifts and OFF outside."""
-    until = min(until, settings[_HORIZON])
-    while hands[j, _AT] < until:
-        if hands[j, _AT] >= hands[j, _EDGE]:
-            _turn(hands, lane, j, shifts, last, settings, spent, made)
-        to = min(until, hands[j, _EDGE])
-        hands[j, _SPENT + (what if hands[j, _UP] else _OFF)] += to - hands[j, _AT]
-        hands[j, _AT] = to
+    until = min(until, hands[hand + _HORIZON])
+    while hands[hand + _AT] < until:
+        if hands[hand + _AT] >= hands[hand + _EDGE]:
+            _turn(hands, hand, shifts, ledger)
+        to = min(until, hands[hand + _EDGE])
+        state = what if hands[hand + _UP] else _OFF
+        hands[hand + _SPENT + state] += to - hands[hand + _AT]
+        hands[hand + _AT] = to
 
 
 @numba.njit(cache=True, nogil=True)
-def _work(
-    hands: Ints,
-    lane: int,
-    j: int,
-    need: int,
-    what: int,
-    shifts: Ints,
-    last: int,
-    settings: Ints,
-    spent: Ints,
-    made: Ints,
-) -> int:
+def _work(hands: Ints, hand: int, need: int, what: int, shifts: Ints, ledger: Ints) -> int:
     """Let a machine do so many ticks of `what` inside its shifts; return what the horizon left."""
-    while need > 0 and hands[j, _AT] < settings[_HORIZON]:
-        if hands[j, _AT] >= hands[j, _EDGE]:
-            _turn(hands, lane, j, shifts, last, settings, spent, made)
-        room = hands[j, _EDGE] - hands[j, _AT]
-        if hands[j, _UP]:
+    while need > 0 and hands[hand + _AT] < hands[hand + _HORIZON]:
+        if hands[hand + _AT] >= hands[hand + _EDGE]:
+            _turn(hands, hand, shifts, ledger)
+        room = hands[hand + _EDGE] - hands[hand + _AT]
+        if hands[hand + _UP]:
             step = min(need, room)
-            hands[j, _SPENT + what] += step
-            hands[j, _AT] += step
+            hands[hand + _SPENT + what] += step
+            hands[hand + _AT] += step
             need -= step
         else:
-            hands[j, _SPENT + _OFF] += room
-            hands[j, _AT] = hands[j, _EDGE]
+            hands[hand + _SPENT + _OFF] += room
+            hands[hand + _AT] = hands[hand + _EDGE]
     return need
 
 
 @numba.njit(cache=True, nogil=True)
-def _job(
-    hands: Ints,
-    lane: int,
-    j: int,
-    left: Ints,
-    failed: Ints,
-    walks: npt.NDArray[np.uint64],
-    laws: Floats,
-    fail_law: int,
-    repair_law: int,
-    fail_scale: Floats,
-    repair_scale: Floats,
-    shifts: Ints,
-    last: int,
-    settings: Ints,
-    spent: Ints,
-    made: Ints,
-) -> bool:
-    """Work one part to its end, through failures and shifts; return whether it got there.
+def _job(hands: Ints, hand: int, shifts: Ints, ledger: Ints) -> bool:
+    """Work one part to its end or to its next failure; return whether it got to its end.
 
-    ``left`` is (processing left, repair left, 1 if the machine can fail); it, ``hands`` and
-    ``failed`` change.
+    It stops at the horizon, or where the time to the next failure is used up: then the caller
+    draws the repair and calls again.
     """
-    while True:
-        if left[1] > 0:
-            left[1] = _work(hands, lane, j, left[1], _DOWN, shifts, last, settings, spent, made)
-            if left[1] > 0:
-                return False
-        if left[0] == 0:
-            return True
-        piece = min(left[0], hands[j, _TO_FAIL])
-        undone = _work(hands, lane, j, piece, _WORKING, shifts, last, settings, spent, made)
-        left[0] -= piece - undone
-        hands[j, _TO_FAIL] -= piece - undone
-        if undone > 0:
+    if hands[hand + _REPAIR_LEFT] > 0:
+        left = _work(hands, hand, hands[hand + _REPAIR_LEFT], _DOWN, shifts, ledger)
+        hands[hand + _REPAIR_LEFT] = left
+        if left > 0:
             return False
-        if left[0] > 0 and left[2]:
-            left[1] = _ticks(
-                laws[repair_law], share_of(walks[j, 1], failed[lane, j]), repair_scale[lane, j]
-            )
-            failed[lane, j] += 1
-            hands[j, _TO_FAIL] = _ticks(
-                laws[fail_law], share_of(walks[j, 0], failed[lane, j]), fail_scale[lane, j]
-            )
+    piece = min(hands[hand + _WORK_LEFT], hands[hand + _TO_FAIL])
+    done = piece - _work(hands, hand, piece, _WORKING, shifts, ledger)
+    hands[hand + _WORK_LEFT] -= done
+    hands[hand + _TO_FAIL] -= done
+    return bool(hands[hand + _WORK_LEFT] == 0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -720,8 +678,7 @@ def _simulate(
     failed: Ints,
     level: Ints,
     arrived: Ints,
-    spent: Ints,
-    made: Ints,
+    ledger: Ints,
     departures: Ints,
 ) -> None:
     """Run the recursion lane by lane; arrays as in `simulate_lines`, the state is changed.
@@ -730,17 +687,16 @@ def _simulate(
     other goes through `_wait` and `_job`.
     """
     lanes, width = work_left.shape
-    horizon = settings[_HORIZON]
+    seed, horizon, bin_ticks, bins, given = settings
     kept = departures.shape[2]
     ring = 2
     while ring < buffers.max() + 2:
         ring *= 2
     mask = ring - 1
-    gone = np.zeros((width + 1, ring), np.int64)  # departures of the last parts at each machine
-    hands = np.zeros((width, _COLUMNS), np.int64)
+    gone = np.zeros((width + 1) * ring, np.int64)  # departures of the last parts at each machine
+    hands = np.zeros(width * _COLUMNS, np.int64)
     walks = np.zeros((width, 3), np.uint64)
     waiting = np.zeros(width, np.int64)  # parts in front of each machine at the start
-    left = np.zeros(3, np.int64)
     process = np.empty((width, _BLOCK), np.int64)
     shares = np.empty(_BLOCK)
     for lane in range(lanes):
@@ -748,36 +704,34 @@ def _simulate(
         inside = 0
         hands[:] = 0
         for j in range(width):
-            hands[j, _BIN_EDGE] = settings[_BIN_TICKS]
-            hands[j, _WINDOW] = first_shift[s, j]
-            last = last_shift[s, j]
-            _turn(hands, lane, j, shifts, last, settings, spent, made)
-            walks[j, 0] = walk_start(settings[0], _FOR_FAILURE, r, keys[s, j])
-            walks[j, 1] = walk_start(settings[0], _FOR_REPAIR, r, keys[s, j])
-            walks[j, 2] = walk_start(settings[0], _FOR_PROCESS, r, keys[s, j])
+            hand = j * _COLUMNS
+            hands[hand + _HORIZON] = horizon
+            hands[hand + _BIN_TICKS] = bin_ticks
+            hands[hand + _BINS] = bins
+            hands[hand + _BIN_EDGE] = bin_ticks
+            hands[hand + _LEDGER] = (lane * width + j) * bins * _BOOKED
+            hands[hand + _WINDOW] = first_shift[s, j]
+            hands[hand + _LAST] = last_shift[s, j]
+            _turn(hands, hand, shifts, ledger)
+            walks[j, 0] = walk_start(seed, _FOR_FAILURE, r, keys[s, j])
+            walks[j, 1] = walk_start(seed, _FOR_REPAIR, r, keys[s, j])
+            walks[j, 2] = walk_start(seed, _FOR_PROCESS, r, keys[s, j])
+            hands[hand + _TO_FAIL] = to_fail[lane, j]
+            hands[hand + _REPAIR_LEFT] = repair_left[lane, j]
             if fail_law[s, j] < 0:
-                to_fail[lane, j] = NEVER
-                repair_left[lane, j] = 0
+                hands[hand + _TO_FAIL] = NEVER
+                hands[hand + _REPAIR_LEFT] = 0
             elif to_fail[lane, j] < 0:
                 share = share_of(walks[j, 0], failed[lane, j])
-                to_fail[lane, j] = _ticks(laws[fail_law[s, j]], share, fail_scale[lane, j])
-            hands[j, _TO_FAIL] = to_fail[lane, j]
-            hands[j, _BEGUN] = begun[lane, j]
+                scale = fail_scale[lane, j]
+                hands[hand + _TO_FAIL] = _ticks(laws[fail_law[s, j]], share, scale)
+            hands[hand + _WORK_LEFT] = work_left[lane, j]
+            hands[hand + _BEGUN] = begun[lane, j]
             waiting[j] = level[lane, j - 1] if j > 0 else 0
             inside += waiting[j] + (1 if work_left[lane, j] >= 0 else 0)
-            if work_left[lane, j] < 0 and repair_left[lane, j] > 0:
-                repair_left[lane, j] = _work(
-                    hands,
-                    lane,
-                    j,
-                    repair_left[lane, j],
-                    _DOWN,
-                    shifts,
-                    last,
-                    settings,
-                    spent,
-                    made,
-                )
+            if work_left[lane, j] < 0:
+                repair = hands[hand + _REPAIR_LEFT]
+                hands[hand + _REPAIR_LEFT] = _work(hands, hand, repair, _DOWN, shifts, ledger)
         place = width - 1  # where the next part that is inside at the start stands
         taken = work_left[lane, place] < 0  # whether the part in that machine is already set
         n = 0
@@ -796,151 +750,105 @@ def _simulate(
                     taken = True
                     loaded = True
                 for upstream in range(j):
-                    gone[upstream, n & mask] = 0
-            elif settings[_GIVEN]:
-                number = arrived[lane] + hands[0, _ENTERED]
+                    gone[upstream * ring + (n & mask)] = 0
+            elif given:
+                number = arrived[lane] + hands[_ENTERED]
                 if number >= arrivals.shape[1]:
                     break
                 ready = max(arrivals[lane, number], 0)
                 if ready >= horizon:
                     break
             while j < width:
-                at = hands[j, _AT]
+                hand = j * _COLUMNS
+                at = hands[hand + _AT]
                 need = 0
                 if not loaded:
                     ready = max(ready, at)
-                    if ready <= hands[j, _EDGE] and hands[j, _UP]:
-                        hands[j, _SPENT + _STARVED] += ready - at
-                        hands[j, _AT] = ready
+                    if ready <= hands[hand + _EDGE] and hands[hand + _UP]:
+                        hands[hand + _SPENT + _STARVED] += ready - at
+                        hands[hand + _AT] = ready
                     else:
-                        _wait(
-                            hands,
-                            lane,
-                            j,
-                            ready,
-                            _STARVED,
-                            shifts,
-                            last_shift[s, j],
-                            settings,
-                            spent,
-                            made,
-                        )
-                    at = hands[j, _AT]
+                        _wait(hands, hand, ready, _STARVED, shifts, ledger)
+                    at = hands[hand + _AT]
                     if at >= horizon:
                         break
-                    number = hands[j, _BEGUN]
-                    if number >= hands[j, _DRAWN]:
+                    number = hands[hand + _BEGUN]
+                    if number >= hands[hand + _DRAWN]:
                         law = laws[cycle_law[s, j]]
                         _refill(process[j], shares, walks[j], number, law, cycle_scale[lane, j])
-                        hands[j, _DRAWN] = number + _BLOCK
-                    need = process[j, number + _BLOCK - hands[j, _DRAWN]]
-                    hands[j, _BEGUN] += 1
-                    hands[j, _ENTERED] += 1
+                        hands[hand + _DRAWN] = number + _BLOCK
+                    need = process[j, number + _BLOCK - hands[hand + _DRAWN]]
+                    hands[hand + _WORK_LEFT] = need
+                    hands[hand + _BEGUN] = number + 1
+                    hands[hand + _ENTERED] += 1
                 if (
                     not loaded
-                    and need <= hands[j, _TO_FAIL]
-                    and at + need <= hands[j, _EDGE]
-                    and hands[j, _UP]
-                    and repair_left[lane, j] == 0
+                    and need <= hands[hand + _TO_FAIL]
+                    and at + need <= hands[hand + _EDGE]
+                    and hands[hand + _UP]
+                    and hands[hand + _REPAIR_LEFT] == 0
                 ):
-                    hands[j, _SPENT + _WORKING] += need
-                    hands[j, _TO_FAIL] -= need
+                    hands[hand + _SPENT + _WORKING] += need
+                    hands[hand + _TO_FAIL] -= need
+                    hands[hand + _WORK_LEFT] = 0
                     at += need
-                    hands[j, _AT] = at
-                    work_left[lane, j] = 0
+                    hands[hand + _AT] = at
                 else:
-                    left[0] = work_left[lane, j] if loaded else need
-                    left[1] = repair_left[lane, j]
-                    left[2] = fail_law[s, j] >= 0
-                    through = _job(
-                        hands,
-                        lane,
-                        j,
-                        left,
-                        failed,
-                        walks,
-                        laws,
-                        fail_law[s, j],
-                        repair_law[s, j],
-                        fail_scale,
-                        repair_scale,
-                        shifts,
-                        last_shift[s, j],
-                        settings,
-                        spent,
-                        made,
-                    )
                     loaded = False
-                    work_left[lane, j] = left[0]
-                    repair_left[lane, j] = left[1]
-                    at = hands[j, _AT]
+                    through = _job(hands, hand, shifts, ledger)
+                    while not through and hands[hand + _TO_FAIL] == 0:
+                        if hands[hand + _REPAIR_LEFT] > 0:
+                            break
+                        share = share_of(walks[j, 1], failed[lane, j])
+                        hands[hand + _REPAIR_LEFT] = _ticks(
+                            laws[repair_law[s, j]], share, repair_scale[lane, j]
+                        )
+                        failed[lane, j] += 1
+                        share = share_of(walks[j, 0], failed[lane, j])
+                        hands[hand + _TO_FAIL] = _ticks(
+                            laws[fail_law[s, j]], share, fail_scale[lane, j]
+                        )
+                        through = _job(hands, hand, shifts, ledger)
+                    at = hands[hand + _AT]
                     if not through:
                         break
                 if at >= horizon:
                     break
                 ahead = n - buffers[s, j] - 1
                 if ahead >= 0 and j + 1 < width:
-                    space = max(gone[j + 1, ahead & mask], at)
-                    if space <= hands[j, _EDGE] and hands[j, _UP]:
-                        hands[j, _SPENT + _BLOCKED] += space - at
-                        hands[j, _AT] = space
+                    space = max(gone[(j + 1) * ring + (ahead & mask)], at)
+                    if space <= hands[hand + _EDGE] and hands[hand + _UP]:
+                        hands[hand + _SPENT + _BLOCKED] += space - at
+                        hands[hand + _AT] = space
                     else:
-                        _wait(
-                            hands,
-                            lane,
-                            j,
-                            space,
-                            _BLOCKED,
-                            shifts,
-                            last_shift[s, j],
-                            settings,
-                            spent,
-                            made,
-                        )
-                    at = hands[j, _AT]
+                        _wait(hands, hand, space, _BLOCKED, shifts, ledger)
+                    at = hands[hand + _AT]
                     if at >= horizon:
                         break
-                if at >= hands[j, _EDGE]:
-                    _turn(
-                        hands,
-                        lane,
-                        j,
-                        shifts,
-                        last_shift[s, j],
-                        settings,
-                        spent,
-                        made,
-                    )
+                if at >= hands[hand + _EDGE]:
+                    _turn(hands, hand, shifts, ledger)
                 ready = at
-                work_left[lane, j] = -1
-                gone[j, n & mask] = at
-                if hands[j, _LEFT] < kept:
-                    departures[lane, j, hands[j, _LEFT]] = at
-                hands[j, _LEFT] += 1
-                hands[j, _MADE] += 1
+                hands[hand + _WORK_LEFT] = -1
+                gone[j * ring + (n & mask)] = at
+                if hands[hand + _LEFT] < kept:
+                    departures[lane, j, hands[hand + _LEFT]] = at
+                hands[hand + _LEFT] += 1
+                hands[hand + _MADE] += 1
                 j += 1
             if j < width:
                 for stuck in range(j, width):
-                    gone[stuck, n & mask] = NEVER
-                if j == 0 and hands[0, _AT] >= horizon and n >= inside:
+                    gone[stuck * ring + (n & mask)] = NEVER
+                if j == 0 and hands[_AT] >= horizon and n >= inside:
                     break
             n += 1
         for j in range(width):
-            _wait(
-                hands,
-                lane,
-                j,
-                horizon,
-                _STARVED,
-                shifts,
-                last_shift[s, j],
-                settings,
-                spent,
-                made,
-            )
-            _flush(hands, lane, j, spent, made)
-            begun[lane, j] = hands[j, _BEGUN]
-            to_fail[lane, j] = hands[j, _TO_FAIL] if fail_law[s, j] >= 0 else -1
+            hand = j * _COLUMNS
+            _wait(hands, hand, horizon, _STARVED, shifts, ledger)
+            _flush(hands, hand, ledger)
+            work_left[lane, j] = hands[hand + _WORK_LEFT]
+            repair_left[lane, j] = hands[hand + _REPAIR_LEFT]
+            to_fail[lane, j] = hands[hand + _TO_FAIL] if fail_law[s, j] >= 0 else -1
+            begun[lane, j] = hands[hand + _BEGUN]
             if j > 0:
-                level[lane, j - 1] += hands[j - 1, _LEFT] - hands[j, _ENTERED]
-        arrived[lane] += hands[0, _ENTERED]
+                level[lane, j - 1] += hands[hand - _COLUMNS + _LEFT] - hands[hand + _ENTERED]
+        arrived[lane] += hands[_ENTERED]
