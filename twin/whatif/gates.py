@@ -1,5 +1,6 @@
 """Trucks at the gates: arrivals by the hour, lanes, queues and turn times."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.draws import Stream, draws, key_of, lognormal
-from models.queueing import NEVER, Served, arrivals_by_rate, serve, service_times
+from models.queueing import NEVER, TICKS_PER_S, Served, arrivals_by_rate, serve, service_times
 from twin.parkfile.schema import Gate, ParkFile
 from twin.samples import from_us
 from twin.whatif.snapshot import Snapshot
@@ -59,6 +60,16 @@ def truck_rates(spec: ParkFile, start_us: int, steps: int, step_s: float) -> Flo
     return rates
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateStart:
+    """A gate at a start: trucks waiting [replications], lanes busy until [replications, lanes],
+    ticks from that start.
+    """
+
+    waiting: Ints
+    busy_until: Ints
+
+
 def run_gates(
     spec: ParkFile,
     snapshot: Snapshot,
@@ -68,7 +79,9 @@ def run_gates(
     step_s: float,
     seed: int,
     replications: Ints,
-) -> GateFuture:
+    skip: int = 0,
+    starts: Mapping[str, GateStart] | None = None,
+) -> tuple[GateFuture, dict[str, Served]]:
     """Simulate the gates of a park.
 
     Parameters
@@ -83,57 +96,109 @@ def run_gates(
         Length of a step [s].
     seed, replications
         Keys of the draws.
+    skip, starts
+        Steps another run has simulated, and the gates after them.
+
+    Returns
+    -------
+    tuple[GateFuture, dict[str, Served]]
+        All gates together, and each gate's visits (ticks from the first step not skipped).
     """
     gates = spec.logistics.gates
     lanes = sum(gate.lanes for gate in gates)
-    times = np.arange(rates_per_h.shape[1]) * step_s
-    queue = np.zeros(rates_per_h.shape)
+    times = np.arange(rates_per_h.shape[1] - skip) * step_s
+    queue = np.zeros((len(replications), len(times)))
     longest = np.zeros(len(replications))
     turns: list[Floats] = []
+    visits: dict[str, Served] = {}
     for gate in gates:
-        share = gate.lanes / lanes
-        served = _run_gate(
-            gate, snapshot, rates_per_h * share, ceiling_per_h, step_s, seed, replications
-        )
+        start = starts.get(gate.id) if starts else None
+        rates = rates_per_h * (gate.lanes / lanes)
+        came = _arrivals(gate, rates, ceiling_per_h, step_s, seed, replications, skip)
+        if start is None:
+            start = _start_of(snapshot, gate, len(replications))
+        served = _run_gate(gate, came, start, seed, replications)
+        visits[gate.id] = served
         queue += served.waiting_at(times)
         longest = np.maximum(longest, _longest(served))
         turns.append(_turns_min(served, _dwell_min(snapshot, gate), seed, replications, gate.id))
     p90 = np.zeros(len(replications))
     if turns:
         p90 = np.nan_to_num(np.nanquantile(np.concatenate(turns, axis=1), 0.9, axis=1))
-    return GateFuture(queue=queue, longest=longest, turn_p90_min=p90)
+    return GateFuture(queue=queue, longest=longest, turn_p90_min=p90), visits
 
 
-def _run_gate(
+def gate_start(served: Served, at_s: float, lanes: int) -> GateStart:
+    """A gate after some time: who waits, and until when its lanes are busy.
+
+    Parameters
+    ----------
+    served
+        Its visits.
+    at_s
+        Time of the new start [s].
+    lanes
+        Lanes from then on; of more busy ones than that, the last to get free count.
+    """
+    at = round(at_s * TICKS_PER_S)
+    waiting = served.waiting_at([at_s])[:, 0]
+    busy = np.zeros((len(served.ends), lanes), np.int64)
+    for lane, (begun, ended) in enumerate(zip(served.starts, served.ends, strict=True)):
+        ends = np.sort(ended[(begun <= at) & (ended > at) & (ended < NEVER)] - at)[-lanes:]
+        busy[lane, : len(ends)] = ends
+    return GateStart(waiting=waiting, busy_until=busy)
+
+
+def _start_of(snapshot: Snapshot, gate: Gate, replications: int) -> GateStart:
+    waiting = max(0, round(snapshot.value(gate.id, "queue") or 0.0))
+    return GateStart(
+        waiting=np.full(replications, waiting, np.int64),
+        busy_until=np.zeros((replications, gate.lanes), np.int64),
+    )
+
+
+def _arrivals(
     gate: Gate,
-    snapshot: Snapshot,
     rates_per_h: Floats,
     ceiling_per_h: float,
     step_s: float,
     seed: int,
     replications: Ints,
-) -> Served:
-    key = key_of(f"gate/{gate.id}")
-    rows = [
-        arrivals_by_rate(
+    skip: int,
+) -> list[Ints]:
+    """Arrivals of each replication after the skipped steps [ticks from then]."""
+    from_tick = round(skip * step_s * TICKS_PER_S)
+    found = []
+    for rates, replication in zip(rates_per_h, replications.tolist(), strict=True):
+        came = arrivals_by_rate(
             rates,
             step_s,
             seed=seed,
             replications=[replication],
-            key=key,
+            key=key_of(f"gate/{gate.id}"),
             ceiling_per_h=ceiling_per_h,
         )[0]
-        for rates, replication in zip(rates_per_h, replications.tolist(), strict=True)
-    ]
-    waiting = max(0, round(snapshot.value(gate.id, "queue") or 0.0))
-    room = waiting + max(len(row) for row in rows)
-    arrivals = np.full((len(rows), room), NEVER, np.int64)
-    arrivals[:, :waiting] = 0
-    for lane, row in enumerate(rows):
+        found.append(came[(came >= from_tick) & (came < NEVER)] - from_tick)
+    return found
+
+
+def _run_gate(
+    gate: Gate, came: list[Ints], start: GateStart, seed: int, replications: Ints
+) -> Served:
+    room = max(len(row) + int(n) for row, n in zip(came, start.waiting, strict=True))
+    arrivals = np.full((len(came), max(room, 1)), NEVER, np.int64)
+    for lane, (row, waiting) in enumerate(zip(came, start.waiting.tolist(), strict=True)):
+        arrivals[lane, :waiting] = 0
         arrivals[lane, waiting : waiting + len(row)] = row
     law = lognormal(gate.service, gate.service_cv or 1e-6)
-    services = service_times(law, arrivals.shape, seed=seed, replications=replications, key=key)
-    return serve(arrivals, services, gate.lanes)
+    services = service_times(
+        law,
+        arrivals.shape,
+        seed=seed,
+        replications=replications,
+        key=key_of(f"gate/{gate.id}"),
+    )
+    return serve(arrivals, services, gate.lanes, busy_until=start.busy_until)
 
 
 def _longest(served: Served) -> Floats:
