@@ -12,7 +12,7 @@ from connectors.plant.physics.battery import BatteryNow, Grid, start_soc
 from connectors.plant.physics.draws import Floats, Smooth, factors
 from connectors.plant.physics.lines import Floor
 from connectors.plant.physics.shifts import LocalTime
-from connectors.plant.physics.templates import load_shape, week_share
+from connectors.plant.physics.templates import GroupShape
 from connectors.plant.physics.weather import Sky, tilted_w_m2
 from models.errors import NotFound
 from twin.parkfile.schema import AggregateSites, Feeder, ParkFile, Site
@@ -22,6 +22,8 @@ _FEEDER_LOSS: Final = 0.008
 _IRON_LOSS: Final = 0.0006
 _COPPER_LOSS: Final = 0.004
 """Losses of a transformer as shares of its rating: always, and at rated load."""
+_COINCIDENCE: Final = 0.93
+"""The peaks the tenants of a group declare do not fall together: this share of their sum does."""
 _OIL_RISE_K: Final = 55.0
 _LOSS_RATIO: Final = 6.0
 _OIL_EXPONENT: Final = 0.8
@@ -37,10 +39,12 @@ _SHIFT_NO_LINES_H: Final = (7.0, 18.0)
 class PowerNow:
     """All powers at one instant; arrays in the order of the park file.
 
-    `load` of a feeder is what hangs on it; `feeder` adds its losses; a transformer carries its
-    feeders and its own losses. Units kW and kvar, radiation W/m2, temperature degC.
+    `steady` is what a site draws beside its machines; `load` of a feeder is what hangs on it;
+    `feeder` adds its losses; a transformer carries its feeders and its own losses. Units kW and
+    kvar, radiation W/m2, temperature degC.
     """
 
+    steady_kw: Floats
     site_kw: Floats
     site_kvar: Floats
     pv_kw: Floats
@@ -82,8 +86,7 @@ class Electricity:
             [k for k, s in enumerate(power.substations) for _ in s.transformers]
         )
         self.pv, self.bess = power.pv, power.bess
-        self._shapes = [load_shape(group.profile) for group in self.groups]
-        self._holidays = {day for plan in spec.holidays.values() for day in plan.dates}
+        self._shapes = [GroupShape(g.profile, g.id, spec, seed) for g in self.groups]
         self._link(seed)
         self.closed = np.ones(len(self.transformers), bool)
         self.strings_lost = np.zeros(len(self.pv))
@@ -111,7 +114,9 @@ class Electricity:
         self._shift_kw = np.array([site.shift_load for site in self.sites])
         self._shift_kw = self._shift_kw * factors(seed, "sites/shift", len(self.sites), 0.03)
         self._peak_kw = np.array([group.peak for group in self.groups])
-        self._peak_kw = self._peak_kw * factors(seed, "groups/peak", len(self.groups), 0.004)
+        self._peak_kw = self._peak_kw * factors(
+            seed, "groups/peak", len(self.groups), 0.004, _COINCIDENCE
+        )
         self._site_tan = np.array([_tan(site.cos_phi) for site in self.sites])
         self._group_tan = np.array([_tan(group.cos_phi) for group in self.groups])
         self._site_noise = Smooth(seed, "sites/load", max(1, len(self.sites)), 600.0)
@@ -138,9 +143,8 @@ class Electricity:
     def at(self, t_us: int, sky: Sky, own_kw: float, batteries: Sequence[BatteryNow]) -> PowerNow:
         """All powers at a time; `own_kw` is what the park's own utilities draw [kW]."""
         machines_kw = np.array([machine.now_kw for machine in self._floor.machines])
-        site_kw = self.steady_kw(t_us) + np.bincount(
-            self._machine_site, machines_kw, len(self.sites)
-        )
+        steady_kw = self._steady_kw(t_us)
+        site_kw = steady_kw + np.bincount(self._machine_site, machines_kw, len(self.sites))
         site_kvar = site_kw * self._site_tan
         group_kw = self._groups_kw(t_us)
         plane, module, pv_kw = self._solar(sky)
@@ -152,6 +156,7 @@ class Electricity:
         load_kw -= np.bincount(self._bess_feeder, [b.power_kw for b in batteries], n)
         load_kw[0] += own_kw
         return self._upstream(
+            steady_kw=steady_kw,
             site_kw=site_kw,
             site_kvar=site_kvar,
             pv_kw=pv_kw,
@@ -161,8 +166,7 @@ class Electricity:
             load_kvar=load_kvar,
         )
 
-    def steady_kw(self, t_us: int) -> Floats:
-        """What the sites draw beside their machines [kW]."""
+    def _steady_kw(self, t_us: int) -> Floats:
         works = np.array([self._works(k, t_us) for k in range(len(self.sites))])
         wander = 1.0 + 0.03 * self._site_noise.at(t_us)[: len(self.sites)]
         return np.asarray((self._base_kw + works * self._shift_kw) * wander, np.float64)
@@ -242,10 +246,9 @@ class Electricity:
         if not self.groups:
             return np.zeros(0)
         day, hour = self._local.day(t_us), self._local.hour(t_us)
-        week = week_share(day.isoweekday(), holiday=day in self._holidays)
-        shape = np.array([each.at(hour) for each in self._shapes])
+        shape = np.array([each.at(day, hour) for each in self._shapes])
         wander = 1.0 + 0.006 * self._group_noise.at(t_us)
-        return np.asarray(self._peak_kw * shape * week * wander, np.float64)
+        return np.asarray(self._peak_kw * shape * wander, np.float64)
 
     def _solar(self, sky: Sky) -> tuple[Floats, Floats, Floats]:
         plane = np.array([tilted_w_m2(sky, p.tilt, p.azimuth) for p in self.pv])
@@ -261,6 +264,7 @@ class Electricity:
     def _upstream(
         self,
         *,
+        steady_kw: Floats,
         site_kw: Floats,
         site_kvar: Floats,
         pv_kw: Floats,
@@ -280,6 +284,7 @@ class Electricity:
         used = np.hypot(carried_kw, carried_kvar) / np.maximum(self.rating_kva, 1.0)
         own = (_IRON_LOSS + _COPPER_LOSS * used**2) * self.rating_kva * self.closed
         return PowerNow(
+            steady_kw=steady_kw,
             site_kw=site_kw,
             site_kvar=site_kvar,
             pv_kw=pv_kw,

@@ -1,35 +1,27 @@
 """Shapes of a day: a group's share of its peak, an hour's share of the day's trucks."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 import numpy as np
 
-from connectors.plant.physics.draws import Floats
+from connectors.plant.physics.draws import Floats, factors
+from models.load import SLOTS, Calendar, load_template
+from twin.parkfile.schema import ParkFile
 
-_LIGHT: Final = (
-    0.60, 0.58, 0.57, 0.57, 0.58, 0.62, 0.70, 0.81, 0.87, 0.89, 0.90, 0.82,
-    0.81, 0.88, 0.90, 0.89, 0.88, 0.88, 0.91, 0.93, 0.91, 0.86, 0.75, 0.66,
-)  # fmt: skip
-_OFFICE: Final = (
-    0.30, 0.29, 0.28, 0.28, 0.29, 0.33, 0.48, 0.75, 0.93, 0.98, 1.00, 0.88,
-    0.85, 0.96, 1.00, 0.99, 0.94, 0.80, 0.62, 0.50, 0.44, 0.39, 0.35, 0.32,
-)  # fmt: skip
-_FLAT: Final = (
-    0.93, 0.93, 0.92, 0.92, 0.92, 0.92, 0.93, 0.95, 0.97, 0.98, 0.98, 0.95,
-    0.95, 0.97, 0.98, 0.98, 0.98, 0.99, 1.00, 1.00, 0.99, 0.98, 0.96, 0.94,
-)  # fmt: skip
 _TRUCKS: Final = (
     0.010, 0.008, 0.007, 0.008, 0.014, 0.028, 0.045, 0.066, 0.080, 0.084, 0.078, 0.056,
     0.050, 0.072, 0.078, 0.076, 0.064, 0.048, 0.036, 0.029, 0.024, 0.018, 0.012, 0.009,
 )  # fmt: skip
-_SUNDAY: Final = 0.62
-_HOLIDAY: Final = 0.30
+_WARP: Final = 0.015
+"""Spread of the hidden factor between a group's true shape and its sector's template, per hour."""
 
 
 class DayShape:
-    """A share of the peak over the hours of a day, straight between the hours."""
+    """Shares over the 24 hours of a day, straight between the hours."""
 
-    def __init__(self, hourly: tuple[float, ...]) -> None:
+    def __init__(self, hourly: Sequence[float]) -> None:
         self._hourly = (*hourly, hourly[0])
 
     def at(self, hour: float) -> float:
@@ -39,20 +31,37 @@ class DayShape:
         return self._hourly[k] * (1.0 - rest) + self._hourly[k + 1] * rest
 
 
-def load_shape(profile: str) -> DayShape:
-    """The shape a load template's name stands for in the plant."""
-    if any(word in profile for word in ("office", "service", "logistics", "day")):
-        return DayShape(_OFFICE)
-    if any(word in profile for word in ("three_shift", "continuous", "cold", "flat", "24")):
-        return DayShape(_FLAT)
-    return DayShape(_LIGHT)
+class GroupShape:
+    """The true load shape of a group of tenants: its sector's template, a little off.
 
+    Parameters
+    ----------
+    profile, name
+        Template and id of the group.
+    spec
+        The park file, for zone and holidays.
+    seed
+        Seed of the hidden difference.
+    """
 
-def week_share(weekday: int, *, holiday: bool) -> float:
-    """How much of a working day's load a day draws; weekday 1 Monday … 7 Sunday."""
-    if holiday:
-        return _HOLIDAY
-    return _SUNDAY if weekday == 7 else 1.0
+    def __init__(self, profile: str, name: str, spec: ParkFile, seed: int) -> None:
+        holidays = spec.holidays.values()
+        self._calendar = Calendar(
+            zone=spec.tz,
+            holidays=frozenset(day for each in holidays for day in each.dates),
+            swapped=frozenset(day for each in holidays for day in each.swapped_working_days),
+        )
+        self._shares = load_template(profile).shares()
+        self._warp = DayShape(factors(seed, f"{name}/shape", 24, _WARP).tolist())
+
+    def at(self, day: date, hour: float) -> float:
+        """Share of the group's peak at an hour of a local day."""
+        shares = self._shares[self._calendar.kind(day)]
+        # A template's share stands for the middle of its quarter hour.
+        place = (hour * 4.0 - 0.5) % SLOTS
+        k, rest = int(place), place % 1.0
+        share = shares[k] * (1.0 - rest) + shares[(k + 1) % SLOTS] * rest
+        return float(share) * self._warp.at(hour)
 
 
 def truck_shares() -> Floats:

@@ -26,7 +26,7 @@ from twin.metrics import METRICS
 from twin.park import Park
 from twin.tags import Kind
 
-GRID_S: Final = 5
+GRID_S: Final = 10
 _GRID_US: Final = GRID_S * 1_000_000
 _GRID_H: Final = GRID_S / 3600.0
 _WARM_UP_H: Final = 6.0
@@ -106,6 +106,8 @@ class Truth:
         Time at which it may first be read [us]; the park has run some hours by then.
     counters
         Counter readings to go on from, by tag path; others start at seeded readings.
+    warm_up_h
+        Hours it runs before the start, so that buffers, yards and temperatures are in swing [h].
     """
 
     def __init__(
@@ -114,10 +116,12 @@ class Truth:
         seed: int,
         start_us: int,
         counters: Mapping[str, float] | None = None,
+        *,
+        warm_up_h: float = _WARM_UP_H,
     ) -> None:
         spec = park.spec
         self.park, self.seed = park, seed
-        begin_us = start_us - round(_WARM_UP_H * 3600) * 1_000_000
+        begin_us = start_us - round(warm_up_h * 3600) * 1_000_000
         begin_us -= begin_us % _GRID_US
         self._agenda = Agenda(begin_us)
         self._local = LocalTime(spec.tz)
@@ -131,6 +135,7 @@ class Truth:
         self._wear = Smooth(seed, "machines/wear", max(1, len(self.floor.machines)), 7200.0)
         self._limit_c = np.array([m.kind.temperature for m in self.floor.machines])
         self._totals = self._first_totals(begin_us)
+        self._at_grid = self._instant(begin_us)
         self._faults: list[ActiveFault] = []
         self._stuck: dict[str, float] = {}
         self._blocks = self._lay_out()
@@ -139,7 +144,7 @@ class Truth:
         self._relative, self._absolute = self._noise_of_columns()
         self._counts = self._kinds()
         self._offset = np.zeros(len(self.paths))
-        self._warm_up(start_us)
+        self.advance(start_us)
         self._offset = self._start_counters(counters or {})
 
     @property
@@ -168,9 +173,9 @@ class Truth:
         """Let the park go on to a time; an earlier one changes nothing."""
         grid_us = self._totals.at_us + _GRID_US
         while grid_us <= to_us:
-            before = self._instant(self._totals.at_us)
             self._agenda.run(grid_us)
-            self._totals = self._step(before, grid_us)
+            self._totals = self._step(grid_us)
+            self._at_grid = self._instant(grid_us)
             grid_us += _GRID_US
         self._agenda.run(to_us)
 
@@ -242,10 +247,6 @@ class Truth:
             raise NotFound("meter", asset, tuple(self.park.assets))
         self._stuck |= held
 
-    def _warm_up(self, start_us: int) -> None:
-        """Some hours before the start, so that buffers, yards and temperatures are in swing."""
-        self.advance(start_us)
-
     def _first_totals(self, at_us: int) -> Totals:
         electric = self.electricity
         sky = self.weather.at(at_us)
@@ -266,13 +267,13 @@ class Truth:
         power = self.electricity.at(t_us, sky, own_kw, self.batteries)
         return Instant(t_us=t_us, sky=sky, power=power)
 
-    def _step(self, before: "Instant", to_us: int) -> Totals:
+    def _step(self, to_us: int) -> Totals:
         """Totals one grid step later; powers of the beginning hold through the step."""
-        now, electric = self._totals, self.electricity
+        now, electric, before = self._totals, self.electricity, self._at_grid
         for battery in self.batteries:
             battery.run(_GRID_H)
         machines_kwh = electric.machines_kwh(to_us)
-        steady_kwh = electric.steady_kw(before.t_us) * _GRID_H
+        steady_kwh = before.power.steady_kw * _GRID_H
         site_kwh = steady_kwh + machines_kwh - now.machines_kwh
         oil_gap = electric.oil_target_c(before.power, before.sky.air_c) - now.oil_c
         after = replace(
@@ -408,7 +409,7 @@ class Truth:
         electric, totals, power = self.electricity, self._totals, now.power
         part_h = (now.t_us - totals.at_us) / 3.6e9
         since = electric.machines_kwh(now.t_us) - totals.machines_kwh
-        since = since + electric.steady_kw(totals.at_us) * part_h
+        since = since + self._at_grid.power.steady_kw * part_h
         return {
             "active_power": power.site_kw,
             "reactive_power": power.site_kvar,
@@ -442,7 +443,7 @@ class Truth:
         strings = np.array([pv.strings for pv in self.electricity.pv], np.float64)
         return {
             "active_power": now.power.pv_kw,
-            "active_energy": self._totals.pv_kwh + now.power.pv_kw * part_h,
+            "active_energy": self._totals.pv_kwh + self._at_grid.power.pv_kw * part_h,
             "irradiance": now.power.plane_w_m2,
             "module_temperature": now.power.module_c,
             "strings_ok": np.maximum(0.0, strings - self.electricity.strings_lost),
