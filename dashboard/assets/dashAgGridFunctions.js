@@ -22,6 +22,9 @@
         return window.React.createElement('span', {className: 'priority priority-' + row.priority},
             row.shape + ' ' + row.priority_text);
     };
+    cells.Stamp = function (props) {
+        return window.React.createElement('span', {className: 'tabular'}, props.data.raised);
+    };
     cells.InsideLink = function (props) {
         return window.React.createElement('a', {
             href: props.data.href,

@@ -270,6 +270,7 @@
         }
     }
     setInterval(beat, 15000);
+    setInterval(function () { if (document.querySelector('[data-fast]')) { beat(); } }, 2000);
     setInterval(freshness, 1000);
 
     document.addEventListener('visibilitychange', function () {

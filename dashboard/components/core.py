@@ -6,6 +6,7 @@ from dash import dcc
 
 from dashboard.components.html import Element
 
+Checklist: Final = cast("Element", dcc.Checklist)
 Dropdown: Final = cast("Element", dcc.Dropdown)
 Graph: Final = cast("Element", dcc.Graph)
 Input: Final = cast("Element", dcc.Input)

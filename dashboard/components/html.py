@@ -20,6 +20,7 @@ def _element(name: str) -> Element:
 A: Final = _element("A")
 B: Final = _element("B")
 Button: Final = _element("Button")
+Br: Final = _element("Br")
 Code: Final = _element("Code")
 Datalist: Final = _element("Datalist")
 Dd: Final = _element("Dd")

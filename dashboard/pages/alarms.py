@@ -6,6 +6,7 @@ from typing import Final, cast
 import dash_ag_grid
 from dash import Dash, Input, Output, State, no_update
 from dash.development.base_component import Component
+from dash.exceptions import PreventUpdate
 
 from cluster.ports import Alarm, AlarmState
 from dashboard.components import core, html
@@ -42,7 +43,7 @@ async def layout(visit: Visit) -> Component:
                 className="page-head",
             ),
             html.Div(summary(visit, every), id="alarms-summary"),
-            html.Div(grid(visit, rows(visit, every, view)), className="card grid-card"),
+            html.Div(grid(visit, rows(visit, every, view), view), className="card grid-card"),
             actions(visit),
         ]
     )
@@ -121,7 +122,8 @@ def row(visit: Visit, alarm: Alarm) -> Row:
         "shape": SHAPES[alarm.priority.value],
         "priority_text": words.code("priority", alarm.priority.value),
         "state": words.code("alarm.state", alarm.state.value),
-        "raised": at_zone(alarm.raised_us, tz).strftime("%Y-%m-%d %H:%M:%S"),
+        "raised": at_zone(alarm.raised_us, tz).strftime("%d/%m %H:%M:%S"),
+        "raised_us": alarm.raised_us,
         "asset": alarm.asset,
         "href": visit.href(f"/asset/{alarm.asset}"),
         "text": f"{text} ({grouped})" if grouped else text,
@@ -132,7 +134,7 @@ def row(visit: Visit, alarm: Alarm) -> Row:
     }
 
 
-def grid(visit: Visit, data: list[Row]) -> Component:
+def grid(visit: Visit, data: list[Row], view: str) -> Component:
     """Return the grid."""
     words = visit.words
 
@@ -144,14 +146,14 @@ def grid(visit: Visit, data: list[Row]) -> Component:
         } | more
 
     columns = [
-        column("rank", 130, cellRenderer="Priority"),
-        column("raised", 162, cellClass="num"),
-        column("state", 168),
-        column("text", 300, flex=2, tooltipField="text"),
-        column("asset", 170, cellRenderer="InsideLink"),
-        column("value", 132, cellClass="num"),
-        column("until", 96, cellClass="num"),
-        column("by", 100),
+        column("rank", 122, cellRenderer="Priority"),
+        column("raised_us", 132, cellRenderer="Stamp"),
+        column("state", 160),
+        column("text", 300, flex=3, tooltipField="text"),
+        column("asset", 158, cellRenderer="InsideLink"),
+        column("value", 136),
+        *([column("until", 92)] if view == "shelved" else []),
+        column("by", 110),
         column("note", 160, flex=1, tooltipField="note"),
     ]
     return AG_GRID(
@@ -172,7 +174,7 @@ def grid(visit: Visit, data: list[Row]) -> Component:
                 "noRowsToShow": words("alarms.none"),
             },
         },
-        style={"height": "430px"},
+        style={"height": f"{min(460, max(270, 50 + 34 * len(data)))}px"},
     )
 
 
@@ -263,9 +265,10 @@ def wire(app: Dash, desk: Desk) -> None:
     async def acknowledge(
         clicks: int, chosen: list[Row] | None, by: str | None, note: str | None, search: str
     ) -> tuple[object, ...]:
-        ids = chosen_ids(chosen)
-        visit = await desk.visit(search)
-        if not clicks or not ids:
+        ids, visit = chosen_ids(chosen), await desk.visit(search)
+        if not clicks:
+            raise PreventUpdate
+        if not ids:
             return no_update, no_update, no_update, done(visit.words("alarms.choose"))
         await visit.service.acknowledge(visit.park.id, ids, by or "", note or "")
         said = done(visit.words("alarms.acknowledged", n=str(len(ids))))
@@ -295,7 +298,9 @@ def wire(app: Dash, desk: Desk) -> None:
         search: str,
     ) -> tuple[object, ...]:
         ids, visit = chosen_ids(chosen), await desk.visit(search)
-        if not (shelved or unshelved) or not ids:
+        if not shelved and not unshelved:
+            raise PreventUpdate
+        if not ids:
             return no_update, no_update, no_update, done(visit.words("alarms.choose"))
         for_minutes = minutes if triggered() == "alarms-shelve" else 0.0
         await visit.service.shelve(visit.park.id, ids, by or "", for_minutes, reason or "")

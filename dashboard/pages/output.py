@@ -74,7 +74,7 @@ def lines_card(
         "OEE %",
         "",
         "A",
-        "E",
+        words("output.e"),
         "Q",
         words("output.rate"),
         words("output.good"),

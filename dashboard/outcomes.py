@@ -1,0 +1,127 @@
+"""Outcome tables as the pages read them: bands by branch, KPIs in words, verdicts in sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dashboard.tables import Floats, Times, floats, times
+from dashboard.text import number, significant
+from dashboard.words.book import Words
+
+QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One paired difference: branch minus the one it is compared with."""
+
+    branch: str
+    against: str
+    kpi: str
+    unit: str
+    difference: float
+    low: float
+    high: float
+    p_better: float
+    better: str
+    material: float
+    verdict: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kpi:
+    """One KPI of one branch: mean with its 95 % interval."""
+
+    branch: str
+    kpi: str
+    unit: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    engine: str
+    why: str
+
+
+def series_names(bands: pa.Table) -> list[str]:
+    """Return the series of an outcome, in order."""
+    return list(dict.fromkeys(bands["series"].to_pylist()))
+
+
+def unit_of(bands: pa.Table, series: str) -> str:
+    """Return a series' unit."""
+    units = bands.filter(pc.equal(bands["series"], series))["unit"].to_pylist()
+    return str(units[0]) if units else ""
+
+
+def branch_bands(bands: pa.Table, series: str) -> dict[str, tuple[Times, Floats]]:
+    """Return branch → (times, float64[t, 5] quantiles) of one series."""
+    chosen = bands.filter(pc.equal(bands["series"], series))
+    made: dict[str, tuple[Times, Floats]] = {}
+    for branch in dict.fromkeys(chosen["branch"].to_pylist()):
+        own = chosen.filter(pc.equal(chosen["branch"], branch)).sort_by("at")
+        stack = np.column_stack([floats(own, name) for name in QUANTILES])
+        made[str(branch)] = (times(own), stack)
+    return made
+
+
+def pairs(table: pa.Table) -> list[Pair]:
+    """Return the paired differences."""
+    return [
+        Pair(**{k: _known(v) if isinstance(v, float) or v is None else v for k, v in row.items()})
+        for row in table.to_pylist()
+    ]
+
+
+def kpis(table: pa.Table) -> list[Kpi]:
+    """Return the KPIs of all branches."""
+    wanted = ("branch", "kpi", "unit", "mean", "low", "high", "n", "engine", "why")
+    return [
+        Kpi(**{k: _known(row[k]) if k in ("mean", "low", "high") else row[k] for k in wanted})
+        for row in table.to_pylist()
+    ]
+
+
+def sentence(words: Words, pair: Pair) -> str:
+    """Return one difference in words: the effect first, then how sure, then the verdict."""
+    language = words.language
+    digits = significant(pair.difference)
+    size = number(abs(pair.difference), digits, language)
+    return words.texts[f"verdict.{_direction(pair)}"].format(
+        branch=pair.branch,
+        kpi=words.code("kpi", pair.kpi),
+        size=f"{size} {unit_word(words, pair.unit)}".strip(),
+        against=pair.against,
+        verdict=words.code("verdict.word", pair.verdict),
+    )
+
+
+def unit_word(words: Words, unit: str) -> str:
+    """Return a unit as people write it in this language; a bare number has none."""
+    return "" if unit == "1" else words.code("unit", unit)
+
+
+def interval(words: Words, low: float, high: float, digits: int) -> str:
+    """Return an interval in brackets."""
+    return (
+        f"[{number(low, digits, words.language)}; {number(high, digits, words.language)}]"
+    )
+
+
+def ordered(found: Sequence[str]) -> list[str]:
+    """Return each name once, in order."""
+    return list(dict.fromkeys(found))
+
+
+def _direction(pair: Pair) -> str:
+    if pair.verdict in ("about_same", "not_enough_data"):
+        return pair.verdict
+    return "raises" if pair.difference > 0 else "lowers"
+
+
+def _known(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")

@@ -1,0 +1,310 @@
+"""One what-if run: its progress, then bands, KPIs, paired differences, a verdict in words."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dash import Dash, Input, Output, State
+from dash.development.base_component import Component
+from dash.exceptions import PreventUpdate
+
+from cluster.ports import Outcome, Run, RunState, Unavailable
+from dashboard.components import core, html
+from dashboard.components.graph import graph
+from dashboard.components.parts import card, empty, facts, table
+from dashboard.components.picker import choices
+from dashboard.figures.flows import differences
+from dashboard.figures.lines import fan, fans
+from dashboard.outcomes import (
+    Pair,
+    branch_bands,
+    interval,
+    kpis,
+    ordered,
+    pairs,
+    sentence,
+    series_names,
+    unit_of,
+    unit_word,
+)
+from dashboard.page import Desk, Page, Visit
+from dashboard.pages.whatif import GOING, state
+from dashboard.text import moment, number, significant, span
+
+
+async def layout(visit: Visit) -> Component:
+    """Return the page: the outcome, or how far the run is."""
+    run = await visit.service.whatif_run(visit.params["run"])
+    words = visit.words
+    back = core.Link(words("nav.whatif"), href=visit.href("/whatif"))
+    compare = core.Link(
+        words("run.compare"), href=visit.href("/whatif/compare", runs=run.id), className="button"
+    )
+    head = html.Div(
+        [html.H1([back, html.Span(" / "), run.name or run.id]), compare], className="page-head"
+    )
+    return html.Div(
+        [
+            head,
+            html.Div(await body(visit, run), id="run-body"),
+            core.Store(id="run-state", data=run.state),
+        ]
+    )
+
+
+async def body(visit: Visit, run: Run) -> list[Component]:
+    """Return what a run has to show in its state."""
+    spec = await visit.service.whatif_spec(run.id)
+    if run.state != RunState.DONE:
+        return [waiting(visit, run), spec_card(visit, spec)]
+    try:
+        outcome = await visit.service.whatif_outcome(run.id)
+    except Unavailable:
+        return [waiting(visit, run), spec_card(visit, spec)]
+    return [
+        verdict_card(visit, pairs(outcome.pairs)),
+        html.Div(
+            [bands_card(visit, outcome), differences_card(visit, pairs(outcome.pairs))],
+            className="grid wide-left",
+        ),
+        html.Div(
+            [kpi_card(visit, outcome), pair_card(visit, pairs(outcome.pairs))], className="grid two"
+        ),
+        html.Div(
+            [provenance_card(visit, run, outcome), spec_card(visit, spec)], className="grid two"
+        ),
+    ]
+
+
+def waiting(visit: Visit, run: Run) -> Component:
+    """Return how far a run is, or why it ended without an outcome."""
+    words = visit.words
+    rows = [
+        (words("run.state_title"), state(visit, run)),
+        (words("run.submitted"), moment(run.created_us, visit.park.tz, visit.park.now_us)),
+        (words("run.by"), run.submitted_by or "–"),
+        (words("run.branches"), ", ".join(run.branches)),
+        (words("run.replications"), number(run.replications, 0, visit.viewer.language)),
+    ]
+    failed = [html.P(run.error, className="problem", role="alert")] if run.error else []
+    fast = {"data-fast": ""} if run.state in GOING else {}
+    return html.Div(card(words("run.progress"), facts(rows, "wide"), *failed), **fast)
+
+
+def verdict_card(visit: Visit, found: Sequence[Pair]) -> Component:
+    """Return the verdict of every branch in words, effect before probability."""
+    words = visit.words
+    if not found:
+        return card(words("run.verdict"), empty(words("run.one_branch")))
+    blocks = []
+    for branch in ordered([pair.branch for pair in found]):
+        lines = [
+            html.Li([verdict_mark(pair), " ", sentence(words, pair)])
+            for pair in found
+            if pair.branch == branch
+        ]
+        blocks.append(html.Div([html.H3(branch), html.Ul(lines, className="verdicts")]))
+    return card(words("run.verdict"), html.Div(blocks, className="grid flush verdict-grid"))
+
+
+def verdict_mark(pair: Pair) -> Component:
+    """Return the verdict as a shape; the words beside it say the same."""
+    marks = {"clearly_better": "▲", "clearly_worse": "▼", "about_same": "≈"}
+    return html.Span(
+        marks.get(pair.verdict, "?"), className=f"mark-{pair.verdict}", **{"aria-hidden": "true"}
+    )
+
+
+def chosen_series(visit: Visit, outcome: Outcome) -> str:
+    """Return the series the address asks for, else the first."""
+    names = series_names(outcome.bands)
+    asked = visit.query.get("series", "")
+    return asked if asked in names else next(iter(names), "")
+
+
+def bands_card(visit: Visit, outcome: Outcome) -> Component:
+    """Return the chosen series of all branches with their prediction bands."""
+    words = visit.words
+    series = chosen_series(visit, outcome)
+    if not series:
+        return card(words("run.bands"), empty(words("state.no_data")))
+    options = [(name, words.code("series", name)) for name in series_names(outcome.bands)]
+    unit = unit_of(outcome.bands, series)
+    found = branch_bands(outcome.bands, series)
+    if len(found) == 1:
+        at, quantiles = next(iter(found.values()))
+        names = (words("band.median"), words("band.half"), words("band.ninety"))
+        figure = fan(visit.style, at, quantiles, unit=unit, names=names)
+    else:
+        figure = fans(visit.style, found, unit=unit)
+    title = f"{words.code('series', series)} ({unit})" if unit else words.code("series", series)
+    return card(
+        title,
+        choices(visit, "series", options, series),
+        graph("run-bands", figure, height=320, label=title),
+        html.P(words("run.bands_hint"), className="muted small"),
+    )
+
+
+def differences_card(visit: Visit, found: Sequence[Pair]) -> Component:
+    """Return all differences on one scale: in units of what matters for each KPI."""
+    words = visit.words
+    title = words("run.differences")
+    shown = [p for p in found if p.material > 0]
+    if not shown:
+        return card(title, empty(words("run.no_material")))
+    several = len({p.branch for p in shown}) > 1
+    labels = [
+        f"{p.branch}: {words.code('kpi', p.kpi)}" if several else words.code("kpi", p.kpi)
+        for p in shown
+    ]
+    middle = [p.difference / p.material for p in shown]
+    half = [(p.high - p.low) / 2 / p.material for p in shown]
+    figure = differences(visit.style, labels, middle, half)
+    return card(
+        title,
+        graph("run-differences", figure, height=max(220, 60 + 26 * len(shown)), label=title),
+        html.P(words("run.differences_hint"), className="muted small"),
+    )
+
+
+def kpi_card(visit: Visit, outcome: Outcome) -> Component:
+    """Return every KPI of every branch: mean and 95 % interval."""
+    words = visit.words
+    found = kpis(outcome.kpis)
+    names = ordered([k.branch for k in found])
+    rows = []
+    for kpi in ordered([k.kpi for k in found]):
+        own = {k.branch: k for k in found if k.kpi == kpi}
+        unit = next(iter(own.values())).unit
+        rows.append(
+            [
+                words.code("kpi", kpi),
+                unit_word(words, unit),
+                *(mean_of(visit, own.get(name)) for name in names),
+            ]
+        )
+    head = [words("run.kpi"), words("run.unit"), *names]
+    numeric = tuple(range(2, 2 + len(names)))
+    return card(
+        words("run.kpis"),
+        table(head, rows, label=words("run.kpis"), numeric=numeric),
+        extra=words("run.interval"),
+    )
+
+
+def mean_of(visit: Visit, kpi: object) -> Component:
+    """Return a mean with its interval beneath."""
+    mean, low, high = (getattr(kpi, name, float("nan")) for name in ("mean", "low", "high"))
+    digits = significant(mean)
+    return html.Div(
+        [
+            html.Div(number(mean, digits, visit.viewer.language)),
+            html.Div(interval(visit.words, low, high, digits), className="muted small nowrap"),
+        ]
+    )
+
+
+def pair_card(visit: Visit, found: Sequence[Pair]) -> Component:
+    """Return paired differences: effect, interval, then P(better) with its direction."""
+    words, language = visit.words, visit.viewer.language
+    title = words("run.pairs")
+    if not found:
+        return card(title, empty(words("run.one_branch")))
+    rows = [
+        [
+            html.Div(
+                [
+                    html.Div(words.code("kpi", p.kpi)),
+                    html.Div(f"{p.branch} − {p.against}", className="muted small nowrap"),
+                ]
+            ),
+            html.Div(
+                [
+                    html.Div(
+                        f"{number(p.difference, significant(p.difference), language, sign=True)} "
+                        f"{unit_word(words, p.unit)}",
+                        className="nowrap",
+                    ),
+                    html.Div(
+                        interval(words, p.low, p.high, significant(p.difference)),
+                        className="muted small nowrap",
+                    ),
+                ]
+            ),
+            html.Div(
+                [
+                    html.Div(f"{number(p.p_better * 100, 0, language)} %"),
+                    html.Div(words.code("better", p.better), className="muted small nowrap"),
+                ]
+            ),
+            words.code("verdict.word", p.verdict),
+        ]
+        for p in found
+    ]
+    head = [
+        words("run.kpi"),
+        words("run.difference"),
+        words("run.p_better"),
+        words("run.verdict_short"),
+    ]
+    return card(title, table(head, rows, label=title, numeric=(1, 2)), extra=words("run.interval"))
+
+
+def provenance_card(visit: Visit, run: Run, outcome: Outcome) -> Component:
+    """Return where the outcome comes from: the same inputs give the same hash."""
+    words, proof = visit.words, outcome.provenance
+    took = (
+        span((run.finished_us - run.started_us) / 6e7, visit.viewer.language)
+        if run.finished_us and run.started_us
+        else "–"
+    )
+    engines = ordered([f"{k.engine}: {k.why}" for k in kpis(outcome.kpis)])
+    rows = [
+        (words("proof.from"), moment(proof.from_us, visit.park.tz, visit.park.now_us)),
+        (words("proof.seed"), str(proof.seed)),
+        (words("run.replications"), number(proof.replications, 0, visit.viewer.language)),
+        (words("proof.snapshot"), html.Span(proof.snapshot_hash, className="mono")),
+        (words("proof.spec"), html.Span(proof.spec_hash, className="mono")),
+        (
+            words("proof.code"),
+            html.Span(f"{proof.code_version} · {proof.lock_hash}", className="mono"),
+        ),
+        (words("proof.cpu"), proof.cpu),
+        (words("proof.result"), html.Span(proof.result_hash, className="mono")),
+        (words("proof.engine"), "; ".join(engines)),
+        (words("run.by"), run.submitted_by or "–"),
+        (words("proof.took"), took),
+    ]
+    return card(words("proof.title"), facts(rows, "wide"), extra=words("proof.hint"))
+
+
+def spec_card(visit: Visit, text: str) -> Component:
+    """Return the text the run was submitted with."""
+    words = visit.words
+    box = html.Pre(text, className="mono spec", tabIndex="0", **{"aria-label": words("run.spec")})
+    return card(words("run.spec"), box)
+
+
+def wire(app: Dash, desk: Desk) -> None:
+    """Refresh a run until it is over."""
+
+    @app.callback(
+        Output("run-body", "children"),
+        Output("run-state", "data"),
+        Input("beat", "data"),
+        State("run-state", "data"),
+        State("url", "pathname"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    async def refresh(
+        _beat: int, before: str, path: str, search: str
+    ) -> tuple[list[Component], str]:
+        if before not in GOING:
+            raise PreventUpdate
+        visit = await desk.visit(search, path, PAGE.match(path))
+        run = await desk.service.whatif_run(visit.params["run"])
+        return await body(visit, run), run.state
+
+
+PAGE: Final = Page(path="/whatif/<run>", title="nav.run", layout=layout, wire=wire)
