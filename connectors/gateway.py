@@ -23,8 +23,9 @@ import pyarrow as pa
 from connectors.buffer import DiskBuffer, Sync
 from connectors.clock import ParkClock, wall_us
 from connectors.coverage import coverage_batch
+from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.report import EndpointState, EndpointStatus
+from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus
 from connectors.opcua.security import Pki
 from connectors.opcua.source import Source, SourceSettings
 from models.errors import Conflict, Corrupt, NotFound, Refused, TwinError, Unavailable
@@ -303,6 +304,22 @@ class Gateway:
             waiting_bytes=self._buffer.used_bytes,
             fault=self._fault,
         )
+
+    async def browse(self, endpoint: str, node: str = "") -> tuple[BrowsedNode, ...]:
+        """Children of a node of one of its endpoints, over a session of its own.
+
+        Raises
+        ------
+        NotFound
+            When there is no endpoint of this id.
+        TwinError
+            When the server cannot be reached, or the node id cannot be read.
+        """
+        source, off = self._sources.get(endpoint), self._disabled.get(endpoint)
+        config = source.config if source is not None else off
+        if config is None:
+            raise NotFound("endpoint", endpoint, (*self._sources, *self._disabled))
+        return await browse_children(config, node, pki=self._pki)
 
     # --- batches ---
 

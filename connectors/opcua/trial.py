@@ -1,0 +1,322 @@
+"""Trying an endpoint before it is saved: each phase with its time, and what to do when it fails.
+
+``address → tcp → endpoints → certificate → session → namespaces → status → browse → subscribe``.
+The first failing step ends the trial. Nothing is raised for a server that does not answer: the
+outcome says which phase failed and why.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.ua.object_ids import ObjectIds
+
+from connectors.clock import wall_us
+from connectors.opcua.config import EndpointConfig, Item
+from connectors.opcua.decode import Decoder
+from connectors.opcua.monitor import Monitor
+from connectors.opcua.report import EndpointTest, TestStep
+from connectors.opcua.rows import Rows
+from connectors.opcua.security import Pki, fingerprint_of, first_certificate
+from connectors.opcua.session import (
+    CertificateRefused,
+    Identity,
+    close,
+    explain,
+    new_client,
+    offered,
+    policies_of,
+    read_identity,
+    read_limits,
+    read_values,
+    secured,
+)
+from models.errors import InputError, Refused, Unavailable
+
+_SUBSCRIBE_S: Final = 2.0
+_SAMPLE_ITEMS: Final = 100
+_CLOCK_WARNING_S: Final = 60.0
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Addresses an endpoint may have, so that nobody scans other networks through the service.
+
+    Parameters
+    ----------
+    networks
+        Allowed networks; by default loopback and private ranges.
+    ports
+        Allowed ports, first and last.
+    """
+
+    networks: tuple[str, ...] = (
+        "127.0.0.0/8",
+        "::1/128",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",
+    )
+    ports: tuple[int, int] = (1024, 65535)
+
+    async def resolve(self, url: str) -> tuple[str, int]:
+        """First address of the host, and the port.
+
+        Raises
+        ------
+        Refused
+            When any address of the host, or the port, is not allowed.
+        Unavailable
+            When the name is not known.
+        """
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 4840
+        if not self.ports[0] <= port <= self.ports[1]:
+            raise Refused(
+                f"port {port} is not allowed",
+                f"use a port from {self.ports[0]} to {self.ports[1]}, or allow it in the settings",
+            )
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
+        except OSError as fault:
+            raise Unavailable(
+                f"the name {host} is not known", "check the spelling, or write the IP address"
+            ) from fault
+        addresses = [str(entry[4][0]) for entry in found]
+        allowed: Sequence[_Network] = [ipaddress.ip_network(n) for n in self.networks]
+        for address in addresses:
+            number = ipaddress.ip_address(address.partition("%")[0])
+            if not any(
+                number in network for network in allowed if network.version == number.version
+            ):
+                raise Refused(
+                    f"{host} is {address}, which is outside the allowed networks",
+                    "allow its network in the settings",
+                )
+        return addresses[0], port
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What the steps found so far."""
+
+    config: EndpointConfig
+    pki: Pki | None
+    reach: Reach
+    timeout_s: float
+    steps: list[TestStep] = field(default_factory=list)
+    policies: tuple[str, ...] = ()
+    fingerprint: str = ""
+    identity: Identity | None = None
+    client: Client | None = None
+
+    async def step(self, name: str, work: Callable[[], Awaitable[str]]) -> bool:
+        """Run a phase; note what it found or why it failed."""
+        began = time.monotonic()
+        try:
+            detail, remedy, ok = await work(), "", True
+        except Exception as fault:  # noqa: BLE001 - whatever a stranger's server does is an outcome
+            detail, remedy = _explained(name, fault)
+            ok = False
+            if isinstance(fault, CertificateRefused):
+                self.fingerprint = fault.fingerprint
+        ms = (time.monotonic() - began) * 1000.0
+        self.steps.append(TestStep(step=name, ok=ok, detail=detail, remedy=remedy, ms=ms))
+        return ok
+
+    # --- phases ---
+
+    async def address(self) -> str:
+        """Is the address allowed, and does its name exist?"""
+        address, port = await self.reach.resolve(self.config.url)
+        return f"{address}, port {port}"
+
+    async def tcp(self) -> str:
+        """Does anything listen?"""
+        address, port = await self.reach.resolve(self.config.url)
+        async with asyncio.timeout(self.timeout_s):
+            _, writer = await asyncio.open_connection(address, port)
+        writer.close()
+        return "connected"
+
+    async def endpoints(self) -> str:
+        """Is it an OPC UA server, and what does it offer?"""
+        endpoints = await offered(self.config.url, self.timeout_s)
+        self.policies = policies_of(endpoints)
+        for endpoint in endpoints:
+            if endpoint.ServerCertificate:
+                certificate = first_certificate(endpoint.ServerCertificate)
+                self.fingerprint = fingerprint_of(certificate)
+        return f"offers {', '.join(self.policies) or 'nothing'}"
+
+    async def certificate(self) -> str:
+        """Is the wanted policy offered, and is the server's certificate good and trusted?"""
+        client = self.client = new_client(self.config.url, self.timeout_s)
+        await secured(client, self.config, self.pki)
+        if self.config.policy == "None":
+            return "no security, as it was asked for: anyone on the network can read and forge"
+        return f"trusted, SHA-256 {self.fingerprint}"
+
+    async def session(self) -> str:
+        """Does the server let us in?"""
+        assert self.client is not None  # noqa: S101 - the step before made it
+        async with asyncio.timeout(self.timeout_s * 2):
+            await self.client.connect()
+        return f"as {self.config.user or 'anonymous'}"
+
+    async def namespaces(self) -> str:
+        """Does the server have the namespaces of the mapping?"""
+        client = self._connected()
+        self.identity = identity = await read_identity(client)
+        missing = {item.namespace for item in self.config.items} - set(identity.namespaces)
+        if missing:
+            raise Unavailable(
+                f"the server has no namespace {', '.join(sorted(missing))}",
+                "it has " + ", ".join(identity.namespaces) + ": map the endpoint anew",
+            )
+        return f"{len(identity.namespaces)} namespaces"
+
+    async def status(self) -> str:
+        """Is it running, and does its clock agree with ours?"""
+        state, current = await read_values(
+            self._connected(),
+            [ObjectIds.Server_ServerStatus_State, ObjectIds.Server_ServerStatus_CurrentTime],
+        )
+        name = ua.ServerState(state).name if isinstance(state, int) else "not told"
+        if not isinstance(current, datetime):
+            return f"state {name}, its clock is not told"
+        offset_s = (current - datetime.now(UTC)).total_seconds()
+        told = f"state {name}, its clock is {offset_s:+.1f} s off"
+        if abs(offset_s) > _CLOCK_WARNING_S:
+            told += ": correct it, or set time_policy receive; secure connections may fail"
+        return told
+
+    async def browse(self) -> str:
+        """Can we see its nodes?"""
+        client = self._connected()
+        children = await client.nodes.objects.get_children_descriptions()
+        names = [str(child.DisplayName.Text) for child in children[:8]]
+        return f"{len(children)} below Objects: {', '.join(names)}"
+
+    async def subscribe(self) -> str:
+        """Do values come? Two seconds of the mapping's first items, or of the server's clock."""
+        client, identity = self._connected(), self.identity
+        assert identity is not None  # noqa: S101 - the step before read it
+        config = self.config
+        if not config.items:
+            clock = Item(tag=1, namespace=identity.namespaces[0], identifier="i=2258")
+            config = replace(config, items=(clock,), sampling_ms=500.0, publishing_ms=500.0)
+        items = list(enumerate(config.items[:_SAMPLE_ITEMS], start=1))
+        rows = Rows()
+        decoder = Decoder(rows, "source", wall_us, 0)
+        for handle, item in items:
+            decoder.bind(handle, item)
+
+        def take(message: ua.PublishResult) -> None:
+            for part in message.NotificationMessage.NotificationData or ():
+                if isinstance(part, ua.DataChangeNotification):
+                    pairs = ((i.ClientHandle, i.Value) for i in part.MonitoredItems)
+                    decoder.take(pairs, len(part.MonitoredItems))
+
+        limits = await read_limits(client)
+        monitor = Monitor(client, config, identity.namespaces, limits.monitor, take)
+        await monitor.start(items, time.monotonic())
+        await asyncio.sleep(_SUBSCRIBE_S)
+        return _subscription_told(monitor, decoder, rows, len(items))
+
+    def _connected(self) -> Client:
+        assert self.client is not None  # noqa: S101 - the session step made it
+        return self.client
+
+
+async def try_endpoint(
+    config: EndpointConfig,
+    *,
+    pki: Pki | None = None,
+    reach: Reach | None = None,
+    timeout_s: float = 5.0,
+) -> EndpointTest:
+    """Try an endpoint, step by step; never raises for what the server does or does not do.
+
+    Parameters
+    ----------
+    config
+        Endpoint to try; its items, if any, are sampled for two seconds.
+    pki
+        Certificates; an untrusted server certificate is kept there, to be trusted by fingerprint.
+    reach
+        Addresses that may be tried.
+    timeout_s
+        Longest wait for one answer [s].
+    """
+    trial = _Trial(config, pki, reach or Reach(), timeout_s)
+    phases = (
+        ("address", trial.address),
+        ("tcp", trial.tcp),
+        ("endpoints", trial.endpoints),
+        ("certificate", trial.certificate),
+        ("session", trial.session),
+        ("namespaces", trial.namespaces),
+        ("status", trial.status),
+        ("browse", trial.browse),
+        ("subscribe", trial.subscribe),
+    )
+    try:
+        for name, work in phases:
+            if not await trial.step(name, work):
+                break
+    finally:
+        if trial.client is not None:
+            await close(trial.client)
+    identity = trial.identity
+    return EndpointTest(
+        url=config.url,
+        ok=len(trial.steps) == len(phases) and all(step.ok for step in trial.steps),
+        steps=tuple(trial.steps),
+        namespaces=identity.namespaces if identity is not None else (),
+        product=identity.product if identity is not None else "",
+        policies=trial.policies,
+        fingerprint=trial.fingerprint,
+    )
+
+
+def _explained(step: str, fault: Exception) -> tuple[str, str]:
+    what, remedy = explain(fault)
+    if step == "endpoints" and not isinstance(fault, Refused | InputError):
+        # TCP works, but nobody answers hello: the usual reason is a port of something else.
+        return f"not an OPC UA server, or it does not answer ({what})", "check the port"
+    return what, remedy
+
+
+def _subscription_told(monitor: Monitor, decoder: Decoder, rows: Rows, asked: int) -> str:
+    told = f"{monitor.accepted} of {asked} items accepted, {len(decoder.heard)} sent a value"
+    if not monitor.accepted:
+        reasons = Counter(refusal.reason for refusal in monitor.refused.values())
+        raise Unavailable(
+            f"no item was accepted: {', '.join(reasons)}", "browse the server and map anew"
+        )
+    good = sum(1 for status in rows.status if status >> 30 == 0)
+    rate = len(rows) / _SUBSCRIBE_S
+    told += f", {rate:.1f} values/s"
+    if rows.status:
+        told += f", {100 * good / len(rows.status):.0f} % good"
+    if monitor.refused:
+        node, reason = next((r.item.node, r.reason) for r in monitor.refused.values())
+        told += f"; refused e.g. {node}: {reason}"
+    if decoder.unsupported:
+        node, reason = next(iter(decoder.unsupported.items()))
+        told += f"; not stored e.g. {node}: {reason}"
+    return told
