@@ -60,7 +60,7 @@ some_row = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     rows=st.lists(some_row, min_size=1, max_size=40),
     data=st.data(),
@@ -202,7 +202,9 @@ MORE = [
 ]
 
 
-def test_a_seal_that_stops_at_any_step_is_finished_by_the_next(tmp_path: Path) -> None:
+def test_a_seal_that_stops_at_any_step_is_finished_by_the_next(
+    empty_memory: Path, tmp_path: Path
+) -> None:
     steps = steps_of_a_seal(tmp_path)
     expected = Memory.open(tmp_path / "steps")
     tags, late = [1, 3], NOW + H
@@ -210,7 +212,7 @@ def test_a_seal_that_stops_at_any_step_is_finished_by_the_next(tmp_path: Path) -
     hours = frame(expected.read_rollup(cut_of(expected, late), tags, T0, late, H))
     assert {"seal.begun", "seal.committed.raw", "seal.named", "seal.done"} <= set(steps)
     for stop in range(len(steps)):
-        folder = tmp_path / f"stop{stop}"
+        folder = shutil.copytree(empty_memory, tmp_path / f"stop{stop}")
         left = stop
 
         def crash(step: str) -> None:
