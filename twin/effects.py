@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from twin.state import ShardState
+from twin.tags import TagDictionary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +34,16 @@ class Effect:
 class ShardLogic(Protocol):
     """Rules that live in a shard, such as alarms.
 
-    They see the state and park time, nothing else, so that a replay takes the same decisions. Ids
-    of their effects must follow from what they saw.
+    They see the state, the dictionary and park time, nothing else, so that a replay takes the same
+    decisions. Ids of their effects must follow from what they saw.
     """
 
     @property
     def name(self) -> str:
         """Key of this logic inside a snapshot; unique within a shard."""
+
+    def learn(self, dictionary: TagDictionary, park_text: str) -> None:
+        """See the tag dictionary and the park file's text: after a restore, and on each change."""
 
     def tick(self, state: ShardState, now_us: int) -> Sequence[Effect]:
         """Look at the state at park time `now_us`."""

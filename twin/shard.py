@@ -518,8 +518,10 @@ class Shard:
                 tags = [TagRow.from_dict(row) for row in data["rows"]]
                 self.dictionary.add_rows(tags)
                 self.state.add_rows(tags)
+                self._teach()
             case RecordKind.PARK:
                 self.park_text, self.park_hash = data["text"], data["hash"]
+                self._teach()
             case RecordKind.TICK:
                 return [e for logic in self._logic for e in logic.tick(self.state, now_us)]
             case RecordKind.COMMAND:
@@ -610,7 +612,13 @@ class Shard:
         self.now_us = plain["now"]
         for logic in self._logic:
             logic.restore(plain["logic"].get(logic.name, {}))
+        self._teach()
         self._kept_offset, self._kept_us = kept.offset, kept.at_us
+
+    def _teach(self) -> None:
+        """Show the logic what tags there are and what the park wants."""
+        for logic in self._logic:
+            logic.learn(self.dictionary, self.park_text)
 
     def _plain(self) -> dict[str, object]:
         """Everything but the state's columns, as plain data."""

@@ -32,7 +32,7 @@ from twin.sim_disk import Fault, SimDisk, SimulatedCrash
 from twin.snapshot import FORMAT, pack_snapshot, unpack_snapshot
 from twin.state import ShardState
 from twin.status import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN
-from twin.tags import Binding, Kind
+from twin.tags import Binding, Kind, TagDictionary
 
 FOLDER = Path("/park/shard")
 S = 1_000_000
@@ -51,6 +51,9 @@ class Limit:
 
     def __init__(self) -> None:
         self.active, self.shelved = False, False
+
+    def learn(self, dictionary: TagDictionary, park_text: str) -> None:
+        self.paths = [row.binding.path for row in dictionary.open.values()]
 
     def tick(self, state: ShardState, now_us: int) -> Sequence[Effect]:
         high = bool((state.value[state.index_of(1)] > 90).any())
