@@ -238,7 +238,7 @@ def _clock_status() -> int:
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
     if ctypes.CDLL(None, use_errno=True).adjtimex(buffer) < 0:
         raise OSError(ctypes.get_errno(), "adjtimex")
-    return int.from_bytes(buffer[_TIMEX_STATUS : _TIMEX_STATUS + 4], sys.byteorder)
+    return int.from_bytes(buffer.raw[_TIMEX_STATUS : _TIMEX_STATUS + 4], sys.byteorder)
 
 
 def _leftovers(data: DataFolder) -> Finding:

@@ -82,8 +82,8 @@ class Engine:
 
 
 def whatif_slots() -> int:
-    """Slots this machine offers: one core is left to the twins, and at least one slot given."""
-    return max(1, (os.cpu_count() or 1) - 1)
+    """Slots this machine offers: one per core, since what-if tasks step back before the twins."""
+    return os.cpu_count() or 1
 
 
 def check_workers() -> None:

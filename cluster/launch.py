@@ -1,13 +1,19 @@
 """From a wish on the command line to a running installation."""
 
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cluster import logs, supervisor
+from cluster.layout import DataFolder
 from cluster.settings import ParkSettings, ServiceSettings
+from connectors.plant.process import PlantPaths, free_ports
+from connectors.plant.settings import servers_of
 from models.errors import InputError
 from twin.park import Park
 from twin.parkfile.load import load_park
@@ -52,6 +58,60 @@ def up(wish: Wish, tell: Tell) -> None:
     parks = tuple(ParkSettings(file=str(path.resolve())) for path in wish.parks)
     different([load_park(path) for path in wish.parks])
     _supervise(wish, parks, None, tell)
+
+
+def demo(wish: Wish, speed: float, tell: Tell) -> None:
+    """Run one park with its virtual plant."""
+    supervisor.loopback_only(wish.host)
+    park = load_park(wish.parks[0])
+    data = DataFolder(root=wish.data.resolve())
+    folder = data.plant(park.id)
+    files = PlantPaths(
+        ready=folder / "ready.json", state=folder / "state.json", labels=folder / "labels.jsonl"
+    )
+    urls = addresses(park)
+    chosen = ParkSettings(
+        file=str(wish.parks[0].resolve()),
+        demo=True,
+        urls=urls,
+        clock=str(files.state),
+        ready=str(files.ready),
+    )
+    command = [sys.executable, "-m", "connectors.plant", str(wish.parks[0].resolve())]
+    command += ["--die-with-parent", "--speed", f"{speed:g}"]
+    command += ["--urls", *(f"{name}={url}" for name, url in urls.items())]
+    command += ["--ready-file", str(files.ready), "--state", str(files.state)]
+    command += ["--labels", str(files.labels)]
+
+    def start_plant() -> "subprocess.Popen[bytes]":
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.ready.unlink(missing_ok=True)
+        return supervisor.start_child(command, data.logs / "plant.out")
+
+    _supervise(wish, (chosen,), start_plant, tell)
+
+
+def addresses(park: Park) -> dict[str, str]:
+    """Address of each played endpoint: the file's port, or a free one where it is taken."""
+    played = {server.endpoint for server in servers_of(park)}
+    urls = {name: endpoint.url for name, endpoint in park.endpoints.items() if name in played}
+    spare = iter(free_ports(len(urls)))
+    return {
+        name: url if _bindable(url) else f"opc.tcp://127.0.0.1:{next(spare)}"
+        for name, url in urls.items()
+    }
+
+
+def _bindable(url: str) -> bool:
+    """Whether a server of ours can listen at an address."""
+    place = urlsplit(url)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((place.hostname or "127.0.0.1", place.port or 0))
+        except OSError:
+            return False
+    return True
 
 
 def different(parks: list[Park]) -> None:

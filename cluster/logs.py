@@ -12,7 +12,9 @@ import orjson
 _BYTES: Final = 10 * 2**20
 _FILES: Final = 5
 _PLAIN: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName", "color_message", "_ray_timestamp_ns")
+}
 _LOUD: Final = ("asyncua", "uvicorn.access", "alembic", "ray", "httpx", "httpcore", "numba")
 
 

@@ -24,19 +24,18 @@ class ParkSettings:
         Path of its park file.
     demo
         Whether a virtual plant feeds it.
-    speed
-        Park seconds per wall second; 1 for a real park.
     urls
         Endpoint id → address, where it differs from the park file's.
-    clock
-        Park time and wall time of one instant [us]; both 0 for wall time.
+    clock, ready
+        State file of the virtual plant, and the file it writes when its servers listen; empty for
+        a real park.
     """
 
     file: str
     demo: bool = False
-    speed: float = 1.0
     urls: Mapping[str, str] = field(default_factory=dict)
-    clock: tuple[int, int] = (0, 0)
+    clock: str = ""
+    ready: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,5 @@ class ServiceSettings:
     def read(cls, path: Path) -> "ServiceSettings":
         """Inverse of `write`."""
         plain = orjson.loads(path.read_bytes())
-        parks = tuple(
-            ParkSettings(**park | {"clock": tuple(park["clock"])}) for park in plain["parks"]
-        )
+        parks = tuple(ParkSettings(**park) for park in plain["parks"])
         return cls(**plain | {"parks": parks})

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import shutil
 import signal
@@ -38,6 +39,7 @@ _ORPHAN_S: Final = 3.0
 _BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_S: Final = 120.0
 _READY_S: Final = 180.0
+_HOPELESS: Final = 3
 
 
 class Child:
@@ -49,14 +51,22 @@ class Child:
         For people and log files.
     start
         Starts it.
+    stop_signal
+        What asks it to end; Ray answers SIGTERM with a stack trace, so the service gets SIGINT.
     """
 
-    def __init__(self, name: str, start: "Callable[[], subprocess.Popen[bytes]]") -> None:
+    def __init__(
+        self,
+        name: str,
+        start: "Callable[[], subprocess.Popen[bytes]]",
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self.name = name
+        self._stop_signal = stop_signal
         self._start = start
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
-        self._failures = 0
+        self.failures = 0
         self._due_s = 0.0
 
     @property
@@ -79,9 +89,9 @@ class Child:
         code = self._process.poll()
         if code is None:
             return None
-        self._failures = 0 if now_s - self._started_s > _STABLE_S else self._failures
-        wait_s = _BACK_OFF_S[min(self._failures, len(_BACK_OFF_S) - 1)]
-        self._failures, self._due_s, self._process = self._failures + 1, now_s + wait_s, None
+        self.failures = 0 if now_s - self._started_s > _STABLE_S else self.failures
+        wait_s = _BACK_OFF_S[min(self.failures, len(_BACK_OFF_S) - 1)]
+        self.failures, self._due_s, self._process = self.failures + 1, now_s + wait_s, None
         return f"{self.name} ended with {_ending(code)}, starting it again in {wait_s:g} s"
 
     def stop(self, patience_s: float) -> None:
@@ -89,7 +99,7 @@ class Child:
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+            self._process.send_signal(self._stop_signal)
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
@@ -124,7 +134,7 @@ class Supervisor:
         self._temp: Path | None = None
         self._stopping = False
         self._recorded_s = 0.0
-        self._service = Child("service", self._start_service)
+        self._service = Child("service", self._start_service, signal.SIGINT)
         self._plant = None if plant is None else Child("plant", plant)
 
     def run(self, for_s: float | None = None) -> None:
@@ -140,22 +150,23 @@ class Supervisor:
             port_is_free(self._settings.host, self._settings.port)
             processes.adopt_orphans()
             try:
-                self._start()
-                self._keep(None if for_s is None else time.monotonic() + for_s)
+                until_s = math.inf if for_s is None else time.monotonic() + for_s
+                self._start(until_s)
+                self._keep(until_s)
             finally:
                 self._stop()
 
-    def _start(self) -> None:
+    def _start(self, until_s: float) -> None:
         if self._plant is not None:
             self._tell("starting the virtual plant")
             self._plant.start()
         self._service.start()
-        self._wait_until_ready()
+        self._wait_until_ready(until_s)
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, until_s: float) -> None:
         began_s, last = time.monotonic(), ""
         with Client(self._settings.url) as client:
-            while not self._stopping:
+            while not self._stopping and time.monotonic() < until_s:
                 waited_s = time.monotonic() - began_s
                 state = _readiness(client)
                 if state == "":
@@ -164,16 +175,16 @@ class Supervisor:
                 if state != last:
                     self._tell(f"{state} … {waited_s:.0f} s")
                     last = state
-                if waited_s > _READY_S:
+                if waited_s > _READY_S or self._service.failures >= _HOPELESS:
                     raise Unavailable(
-                        f"the service is not ready after {_READY_S:.0f} s ({state})",
-                        f"read {self._data.logs / 'service.log'}",
+                        f"the service is not ready after {waited_s:.0f} s ({state})",
+                        f"read service.log and service.out in {self._data.logs}",
                     )
                 self._look_after_children()
                 time.sleep(_LOOK_S)
 
-    def _keep(self, until_s: float | None) -> None:
-        while not self._stopping and (until_s is None or time.monotonic() < until_s):
+    def _keep(self, until_s: float) -> None:
+        while not self._stopping and time.monotonic() < until_s:
             self._look_after_children()
             time.sleep(_LOOK_S)
 
@@ -353,6 +364,9 @@ def _readiness(client: Client) -> str:
     waiting = [part for part in state.get("parts", ()) if not part["ok"]]
     if state.get("ready"):
         return ""
+    broken = next((p["cause"] for p in waiting if p["cause"].startswith("failed: ")), None)
+    if broken is not None:
+        raise Unavailable(str(broken), "mend it and start again")
     return ", ".join(part["cause"] or part["name"] for part in waiting[:2]) or "starting"
 
 

@@ -6,11 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import uvicorn
-from cluster.service import Service
 from fastapi import FastAPI
 
 from cluster import logs
 from cluster.routes.api import create_api
+from cluster.service import Service
 from cluster.settings import ServiceSettings
 from dashboard.app import create_app
 
@@ -37,16 +37,14 @@ def serve(path: Path) -> None:
 def application(service: Service, settings: ServiceSettings) -> FastAPI:
     """Compose the routes of the API and the pages over one service."""
     api = create_api(service, service, parktwin_version())
-    parent = api.router.lifespan_context
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[object]:
-        async with parent(app) as state:
-            await service.begin()
-            try:
-                yield state
-            finally:
-                await service.end()
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        await service.begin()
+        try:
+            yield
+        finally:
+            await service.end()
 
     api.router.lifespan_context = life
     default = service.default_park

@@ -42,6 +42,11 @@ class MetadataStore:
         upgrade(engine, folder)
         return cls(engine)
 
+    @classmethod
+    def attach(cls, folder: Path, url: str | None = None) -> "MetadataStore":
+        """Open a store that another process brought to this version's format."""
+        return cls(connect(folder, url))
+
     def close(self) -> None:
         """Release every connection."""
         self._engine.dispose()
@@ -63,6 +68,20 @@ class MetadataStore:
         """Remember a park and the text it was applied from."""
         with self._session() as session:
             session.merge(row)
+
+    def park(self, park: str) -> ParkRow:
+        """One park as it was applied last.
+
+        Raises
+        ------
+        NotFound
+            When there is none of that id.
+        """
+        with self._session() as session:
+            row = session.get(ParkRow, park)
+            if row is None:
+                raise NotFound("park", park, tuple(session.scalars(select(ParkRow.id))))
+            return row
 
     def parks(self) -> list[ParkRow]:
         """All parks by id."""

@@ -1,0 +1,162 @@
+"""Endpoints and tags of a park: what its file says, and what people registered while it ran."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Final
+
+from cluster.metadata.store import REGISTERED
+from cluster.metadata.tables import EndpointRow, MappingRow
+from cluster.ports import EndpointSpec
+from connectors.opcua.config import EndpointConfig, endpoint_config, items_of
+from models.errors import InputError, NotFound
+from twin.metrics import METRICS
+from twin.park import Park
+from twin.tags import Binding, TagRow
+
+_CONFIG_FIELDS: Final = (
+    *("url", "policy", "mode", "allow_insecure", "user", "password", "time_policy"),
+    *("sampling_ms", "publishing_ms", "enabled"),
+)
+
+
+def wanted(
+    park: Park, endpoints: Sequence[EndpointRow], mappings: Sequence[MappingRow]
+) -> tuple[Binding, ...]:
+    """Every tag a park wants now.
+
+    A node mapped at run time takes its path from whatever the file bound to that path or node; the
+    tags of a removed endpoint are gone.
+    """
+    removed = {row.id for row in endpoints if row.removed_us is not None}
+    changed = {(row.endpoint, row.node) for row in mappings}
+    taken = {row.path for row in mappings if row.path}
+    kept = [
+        binding
+        for binding in park.bindings
+        if binding.endpoint not in removed
+        and (binding.endpoint, binding.node) not in changed
+        and binding.path not in taken
+    ]
+    new = [
+        binding_of(park, row.endpoint, row.node, row.path)
+        for row in mappings
+        if row.path and row.endpoint not in removed
+    ]
+    return (*kept, *new)
+
+
+def binding_of(park: Park, endpoint: str, node: str, path: str) -> Binding:
+    """The tag of a path: its unit and kind are those of the asset's metric.
+
+    Raises
+    ------
+    InputError, NotFound
+        When the node or the path is none.
+    """
+    namespace, identifier = split_node(node)
+    asset, metric = split_path(park, path)
+    kind = park.assets[asset].type
+    found = next((m for m in METRICS.get(kind, ()) if m.name == metric), None)
+    if found is None:
+        raise NotFound(f"metric of a {kind}", metric, tuple(m.name for m in METRICS.get(kind, ())))
+    return Binding(
+        path=path,
+        unit=found.unit,
+        kind=found.kind,
+        endpoint=endpoint,
+        namespace=namespace,
+        identifier=identifier,
+    )
+
+
+def split_path(park: Park, path: str) -> tuple[str, str]:
+    """Asset id and metric of a tag path.
+
+    Raises
+    ------
+    InputError
+        When it has no such form, or is another park's.
+    NotFound
+        When there is no such asset.
+    """
+    asset, slash, metric = path.removeprefix(f"{park.id}/").rpartition("/")
+    if not slash or not path.startswith(f"{park.id}/"):
+        raise InputError(
+            f"{path!r} is no tag path of this park", f"write {park.id}/<asset>/<metric>", "path"
+        )
+    if asset not in park.assets:
+        raise NotFound("asset", asset, tuple(park.assets))
+    return asset, metric
+
+
+def split_node(node: str) -> tuple[str, str]:
+    """Namespace URI and identifier of ``nsu=<URI>;s=…``.
+
+    Raises
+    ------
+    InputError
+        When it is written another way; a bare index means another node after a restart.
+    """
+    head, semicolon, identifier = node.partition(";")
+    if (
+        not head.startswith("nsu=")
+        or not semicolon
+        or identifier[:2] not in {"s=", "i=", "g=", "b="}
+    ):
+        raise InputError(
+            f"{node[:80]!r} is no node", "write nsu=<URI>;s=<name> (or i=, g=, b=)", "node"
+        )
+    return head.removeprefix("nsu="), identifier
+
+
+def configs(
+    park: Park,
+    endpoints: Sequence[EndpointRow],
+    rows: Sequence[TagRow],
+    urls: Mapping[str, str],
+) -> tuple[EndpointConfig, ...]:
+    """What the gateway has to read: endpoints of the file, and registered ones.
+
+    Parameters
+    ----------
+    park, endpoints
+        The file, and what was registered or removed.
+    rows
+        Open rows of the tag dictionary.
+    urls
+        Addresses that take the place of the file's.
+    """
+    known = {row.id: row for row in endpoints}
+    found = [
+        endpoint_config(endpoint, rows, url=urls.get(name))
+        for name, endpoint in park.endpoints.items()
+        if name not in known
+    ]
+    found += [
+        config_of(row.id, row.spec, rows)
+        for row in endpoints
+        if row.removed_us is None and row.origin == REGISTERED
+    ]
+    return tuple(found)
+
+
+def config_of(name: str, spec: Mapping[str, object], rows: Sequence[TagRow]) -> EndpointConfig:
+    """Configuration of a registered endpoint."""
+    chosen = {field: spec[field] for field in _CONFIG_FIELDS if field in spec}
+    return EndpointConfig(id=name, items=items_of(rows, name), **chosen)  # type: ignore[arg-type]
+
+
+def row_of(park: str, spec: EndpointSpec, now_us: int) -> EndpointRow:
+    """A registered endpoint as the store keeps it."""
+    plain = asdict(spec)
+    plain.pop("mapping")
+    return EndpointRow(
+        park=park,
+        id=spec.id,
+        origin=REGISTERED,
+        url=spec.url,
+        spec=plain,
+        fingerprint="",
+        created_us=now_us,
+        removed_us=None,
+    )

@@ -1,0 +1,129 @@
+"""Endpoints of a running park: tried before they are saved, mapped, trusted, removed."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import cast
+
+from cluster import bindings
+from cluster.live_park import LivePark
+from cluster.metadata.store import FILE_ORIGIN
+from cluster.metadata.tables import EndpointRow
+from cluster.ports import BrowsedNode, EndpointSpec, EndpointTest
+from connectors.clock import wall_us
+from connectors.opcua.config import EndpointConfig
+from models.errors import Conflict, InputError, NotFound
+
+
+class EndpointDesk:
+    """What may be done to the endpoints of one park.
+
+    Parameters
+    ----------
+    live
+        The running park.
+    """
+
+    def __init__(self, live: LivePark) -> None:
+        self._live = live
+        self._store = live.store
+
+    async def add(self, spec: EndpointSpec, *, force: bool) -> None:
+        """Test, then save and connect.
+
+        Raises
+        ------
+        Conflict
+            When there is an endpoint of that id.
+        InputError
+            When the test fails and nobody insists, or the mapping is wrong.
+        """
+        if spec.id in self._known():
+            raise Conflict(f"endpoint {spec.id!r} is there", "remove it, or take another id", "id")
+        mapping = {pair["node"]: pair["path"] for pair in spec.mapping}
+        self._check(spec.id, mapping)
+        bindings.config_of(spec.id, asdict(spec), ())
+        if not force:
+            passed(await try_endpoint(self._live, spec))
+        row = bindings.row_of(self._live.id, spec, wall_us())
+        await asyncio.to_thread(self._store.put_endpoint, row)
+        await asyncio.to_thread(self._store.map_nodes, self._live.id, spec.id, mapping)
+        await self._live.rebind()
+
+    async def remove(self, endpoint: str) -> None:
+        """Disconnect and forget; one of the park file stays forgotten over restarts."""
+        self._need(endpoint)
+        await asyncio.to_thread(self._forget, endpoint)
+        await self._live.rebind()
+
+    async def bind(self, endpoint: str, mapping: Mapping[str, str]) -> None:
+        """Bind nodes to tag paths; an empty path unbinds."""
+        self._need(endpoint)
+        self._check(endpoint, mapping)
+        await asyncio.to_thread(self._store.map_nodes, self._live.id, endpoint, mapping)
+        await self._live.rebind()
+
+    async def browse(self, url_or_id: str, node: str) -> Sequence[BrowsedNode]:
+        """Children of a node."""
+        if node:
+            bindings.split_node(node)
+        if not url_or_id.startswith("opc.tcp://"):
+            self._need(url_or_id)
+        found = await self._live.ask_gateway("browse", url_or_id, node)
+        return cast("Sequence[BrowsedNode]", found)
+
+    async def trust(self, endpoint: str, fingerprint: str) -> None:
+        """Trust a certificate its server has shown."""
+        self._need(endpoint)
+        await self._live.ask_gateway("trust", endpoint, fingerprint)
+
+    def _known(self) -> tuple[str, ...]:
+        return tuple(status.id for status in self._live.statuses)
+
+    def _need(self, endpoint: str) -> None:
+        if endpoint not in self._known():
+            raise NotFound("endpoint", endpoint, self._known())
+
+    def _check(self, endpoint: str, mapping: Mapping[str, str]) -> None:
+        for node, path in mapping.items():
+            if path:
+                bindings.binding_of(self._live.park, endpoint, node, path)
+            else:
+                bindings.split_node(node)
+
+    def _forget(self, endpoint: str) -> None:
+        park = self._live.id
+        known = {row.id for row in self._store.endpoints(park)}
+        if endpoint not in known:
+            row = EndpointRow(
+                park=park,
+                id=endpoint,
+                origin=FILE_ORIGIN,
+                url=self._live.park.endpoints[endpoint].url,
+                spec={},
+                fingerprint="",
+                created_us=wall_us(),
+                removed_us=None,
+            )
+            self._store.put_endpoint(row)
+        self._store.remove_endpoint(park, endpoint, wall_us())
+
+
+async def try_endpoint(live: LivePark, spec: EndpointSpec) -> EndpointTest:
+    """Try an endpoint from the gateway, which would have to reach it."""
+    config: EndpointConfig = bindings.config_of(spec.id, asdict(spec), ())
+    return cast("EndpointTest", await live.ask_gateway("try_endpoint", config))
+
+
+def passed(tried: EndpointTest) -> None:
+    """Refuse an endpoint whose test failed.
+
+    Raises
+    ------
+    InputError
+        With the step that failed and its remedy.
+    """
+    failed = next((step for step in tried.steps if not step.ok), None)
+    if failed is not None:
+        remedy = f"{failed.remedy}; or save it with force" if failed.remedy else ""
+        raise InputError(f"{failed.step}: {failed.detail}", remedy, "url")

@@ -1,0 +1,155 @@
+"""The host of one gateway: remembers its endpoints, so that a new process goes on with them."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from cluster.metadata.store import MetadataStore
+from cluster.park_clock import ParkTime
+from connectors.clock import wall_us
+from connectors.gateway import Gateway, GatewayMeasures, GatewaySettings
+from connectors.opcua.config import EndpointConfig, Item
+from connectors.opcua.report import EndpointStatus, EndpointTest
+from connectors.opcua.security import Pki
+from connectors.opcua.trial import try_endpoint
+from twin.shard import Delivered
+
+_RETRY_MOST_S: Final = 0.5
+"""A shard is back within seconds; a longer wait would be the larger part of the outage."""
+
+Deliver = Callable[[str, int, int, pa.RecordBatch], Awaitable[Delivered]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayHostSettings:
+    """What a gateway's host needs.
+
+    Parameters
+    ----------
+    source
+        Name of the numbered stream.
+    data
+        Data folder, for the metadata store.
+    database
+        URL of the metadata store; empty for SQLite in the data folder.
+    folder, pki
+        Folders of the buffer and of the certificates.
+    clock
+        State file of the virtual plant; empty for wall time.
+    log_level, log_style
+        See `cluster.logs`.
+    """
+
+    source: str
+    data: str
+    database: str
+    folder: str
+    pki: str
+    clock: str = ""
+    log_level: str = "INFO"
+    log_style: str = "plain"
+
+
+class GatewayHost:
+    """Hold one gateway. Its first call starts it, with the endpoints of the process before."""
+
+    def __init__(self, settings: GatewayHostSettings, deliver: Deliver) -> None:
+        self._settings = settings
+        self._folder = Path(settings.folder)
+        self._remembered = self._folder / "endpoints.json"
+        self._configs: dict[str, EndpointConfig] = {}
+        self._pki = Pki(Path(settings.pki))
+        self._gateway = Gateway(
+            source=settings.source,
+            folder=self._folder,
+            deliver=deliver,
+            new_session=self._new_session,
+            park_now=ParkTime(Path(settings.clock) if settings.clock else None),
+            pki=self._pki,
+            settings=GatewaySettings(retry_most_s=_RETRY_MOST_S),
+        )
+        self._starting = asyncio.Lock()
+        self._started = False
+
+    async def begin(self) -> int:
+        """Start, if that has not happened; the process id."""
+        async with self._starting:
+            if not self._started:
+                self._configs = {c.id: c for c in read_configs(self._remembered)}
+                await self._gateway.start(self._configs.values())
+                self._started = True
+        return os.getpid()
+
+    async def put_all(self, configs: Sequence[EndpointConfig]) -> None:
+        """Hold exactly these endpoints."""
+        await self.begin()
+        wanted = {config.id: config for config in configs}
+        for gone in self._configs.keys() - wanted.keys():
+            await self._gateway.remove(gone)
+        for config in configs:
+            await self._gateway.put(config)
+        self._configs = wanted
+        await asyncio.to_thread(write_configs, self._remembered, configs)
+
+    async def status(self) -> list[EndpointStatus]:
+        """Where every endpoint stands."""
+        await self.begin()
+        return self._gateway.status()
+
+    async def measures(self) -> GatewayMeasures:
+        """What it did and holds."""
+        await self.begin()
+        return self._gateway.measures()
+
+    async def try_endpoint(self, config: EndpointConfig) -> EndpointTest:
+        """Try an endpoint step by step, beside those that are held."""
+        return await try_endpoint(config, pki=self._pki)
+
+    async def trust(self, endpoint: str, fingerprint: str) -> None:
+        """Trust a certificate that was shown, and connect again at once."""
+        await asyncio.to_thread(self._pki.trust, fingerprint)
+        config = self._configs.get(endpoint)
+        if config is not None:
+            await self._gateway.remove(endpoint)
+            await self._gateway.put(config)
+
+    async def stop(self) -> None:
+        """Deliver what there is, and stop."""
+        if self._started:
+            await self._gateway.stop()
+
+    async def _new_session(self) -> int:
+        return await asyncio.to_thread(self._count_start)
+
+    def _count_start(self) -> int:
+        store = MetadataStore.attach(Path(self._settings.data), self._settings.database)
+        try:
+            return store.next_session(self._settings.source, wall_us())
+        finally:
+            store.close()
+
+
+def write_configs(file: Path, configs: Sequence[EndpointConfig]) -> None:
+    """Remember endpoints; passwords are references, and the file is its owner's alone."""
+    draft = file.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps([asdict(config) for config in configs]), encoding="utf-8")
+    draft.replace(file)
+
+
+def read_configs(file: Path) -> list[EndpointConfig]:
+    """What `write_configs` remembered; nothing when there is no whole file."""
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return [
+            EndpointConfig(**row | {"items": tuple(Item(**item) for item in row["items"])})
+            for row in rows
+        ]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []

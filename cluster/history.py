@@ -1,0 +1,174 @@
+"""History in the service's own process: files are read here, the shard only tells the cut."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.asking import check_range, check_windows
+from cluster.ports import HistoryQuery
+from models.errors import InputError, NotFound
+from twin.memory.downsample import downsample
+from twin.memory.read import History, Reader
+from twin.memory.settings import MemorySettings
+from twin.samples import Origin
+from twin.shard import Cut
+from twin.status import quality_class
+from twin.tags import Kind, TagRow
+
+RAW: Final = ("at", "value", "text", "status", "origin")
+WINDOW: Final = (
+    *("at", "mean", "integral", "min", "max", "first", "last", "increase"),
+    *("n", "good_s", "covered_s"),
+)
+_MAX_TAG_SECONDS: Final = 40_000_000
+_MICRO: Final = 1_000_000
+_ORIGINS: Final = pa.array([origin.name.lower() for origin in Origin])
+
+
+class Dictionary:
+    """Tag rows by path: the open one, or the newest of those that were closed.
+
+    Parameters
+    ----------
+    rows
+        Every row of the shard's dictionary, in order.
+    """
+
+    def __init__(self, rows: Sequence[TagRow]) -> None:
+        self._rows: dict[str, TagRow] = {}
+        for row in rows:
+            known = self._rows.get(row.binding.path)
+            if known is None or row.valid_to_us is None or known.valid_to_us is not None:
+                self._rows[row.binding.path] = row
+        self.open = {row.tag: row for row in self._rows.values() if row.valid_to_us is None}
+
+    def of(self, paths: Sequence[str], where: str = "tags") -> list[TagRow]:
+        """Rows of paths, in their order.
+
+        Raises
+        ------
+        NotFound
+            With near paths.
+        """
+        found = []
+        for path in paths:
+            row = self._rows.get(path)
+            if row is None:
+                raise NotFound(f"tag ({where})", path, tuple(self._rows))
+            found.append(row)
+        return found
+
+    def all(self) -> list[TagRow]:
+        """The row of every path."""
+        return list(self._rows.values())
+
+
+class HistoryReader:
+    """Answers questions about the past of one park.
+
+    Parameters
+    ----------
+    folder
+        Folder of its memory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._history = History(Reader(folder, MemorySettings()))
+
+    def history(self, cut: Cut, rows: Sequence[TagRow], query: HistoryQuery) -> pa.Table:
+        """History of tags, as `ParkService.history` describes it."""
+        tags = [row.tag for row in rows]
+        if query.every_us is None:
+            found = self._history.read_raw(
+                cut, tags, query.since_us, query.until_us, known_at_us=query.known_at_us
+            )
+            if query.points is not None:
+                found = downsample(found, query.points)
+            return _origins(_named(found, rows, RAW))
+        kinds: dict[int, Kind] = {row.tag: row.binding.kind for row in rows}
+        found = self._history.read_rollup(
+            cut,
+            tags,
+            query.since_us,
+            query.until_us,
+            query.every_us,
+            kinds=kinds,
+            known_at_us=query.known_at_us,
+        )
+        if query.points is not None:
+            found = _thinned_by_kind(found, kinds, query.points)
+        return _named(found, rows, WINDOW)
+
+    def state(
+        self, cut: Cut, rows: Sequence[TagRow], at_us: int, known_at_us: int | None
+    ) -> pa.Table:
+        """What every tag held at a time."""
+        found = self._history.latest_before(
+            cut, [row.tag for row in rows], at_us, known_at_us=known_at_us
+        )
+        return state_table(found, rows)
+
+
+def state_table(samples: pa.Table, rows: Sequence[TagRow]) -> pa.Table:
+    """Samples as the state of tags: path, at, value, text, status, quality, origin."""
+    named = _named(samples, rows, RAW)
+    quality = quality_class(named.column("status").to_numpy())
+    place = named.column_names.index("origin")
+    return _origins(named.add_column(place, "quality", pa.array(quality)))
+
+
+def check_query(query: HistoryQuery, now_us: int) -> None:
+    """Refuse a question that is malformed or too large.
+
+    Raises
+    ------
+    InputError
+        Saying which argument, and what would do.
+    """
+    check_range(query.since_us, query.until_us, now_us)
+    if not query.tags:
+        raise InputError("no tag is named", "name at least one", "tags")
+    if query.every_us is not None:
+        check_windows(len(query.tags), query.since_us, query.until_us, query.every_us)
+        return
+    seconds = (query.until_us - query.since_us) // _MICRO * len(query.tags)
+    if seconds > _MAX_TAG_SECONDS:
+        raise InputError(
+            f"{len(query.tags)} tag(s) over {(query.until_us - query.since_us) / 8.64e10:.1f} days "
+            "are too many raw values",
+            "ask every=1min, a shorter range, or fewer tags",
+            "every",
+        )
+
+
+def _thinned_by_kind(table: pa.Table, kinds: Mapping[int, Kind], points: int) -> pa.Table:
+    """Keep the shape of what is drawn of each kind: means, increases of counters, last codes."""
+    drawn = {Kind.COUNTER: "increase", Kind.GAUGE: "mean", Kind.STATE: "last", Kind.EVENT: "n"}
+    parts = []
+    for kind, column in drawn.items():
+        tags = pa.array([tag for tag, other in kinds.items() if other is kind], pa.int32())
+        if len(tags):
+            part = table.filter(pc.is_in(table.column("tag"), tags))
+            parts.append(downsample(part, points, column))
+    return pa.concat_tables(parts).sort_by([("tag", "ascending"), ("at", "ascending")])
+
+
+def _named(table: pa.Table, rows: Sequence[TagRow], columns: Sequence[str]) -> pa.Table:
+    """Put paths in the place of tags, and keep some columns."""
+    paths: Mapping[int, str] = {row.tag: row.binding.path for row in rows}
+    tags = np.array(sorted(paths), np.int32)
+    place = pc.index_in(table.column("tag"), pa.array(tags))
+    names = pa.array([paths[int(tag)] for tag in tags], pa.string())
+    path = pa.chunked_array([names.take(place.combine_chunks())])
+    return table.select(list(columns)).add_column(0, "path", path)
+
+
+def _origins(table: pa.Table) -> pa.Table:
+    """Origins as words."""
+    place = table.column_names.index("origin")
+    words = _ORIGINS.take(table.column("origin").combine_chunks().cast(pa.int64()))
+    return table.set_column(place, "origin", pa.chunked_array([words]))

@@ -1,0 +1,342 @@
+"""The queue of what-if runs: claimed by priority, run in pieces, kept over restarts.
+
+A run is a row of the metadata store. The dispatcher claims one, keeps the snapshot it starts from
+(so that a second attempt starts from the same), splits it into tasks, and stores the outcome. Rows
+whose dispatcher fell silent go back into the queue; a run whose workers die again and again is
+given up after a few attempts, so that a poison run harms nobody.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cluster import outcomes
+from cluster.metadata.store import MetadataStore
+from cluster.metadata.tables import RunRow
+from cluster.ports import Outcome, Run, RunState
+from cluster.whatif_tasks import Compiled, Piece, WhatifWork
+from cluster.workers import Workers
+from connectors.clock import wall_us
+from models.errors import Conflict, Corrupt, TwinError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+_MICRO: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """Limits of the queue.
+
+    Parameters
+    ----------
+    runs
+        Runs under way at once; their tasks share the workers' slots.
+    attempts
+        How often a run is tried when its workers die.
+    task_s, run_s
+        Longest wall time of one task and of a whole run [s].
+    look_s, beat_s
+        How often the queue is looked at, and a run says that it is alive [s].
+    stale_s
+        Silence after which a run is taken from its dispatcher [s].
+    least_free
+        Free part of the disk below which nothing new starts.
+    """
+
+    runs: int = 2
+    attempts: int = 3
+    task_s: float = 300.0
+    run_s: float = 3600.0
+    look_s: float = 0.3
+    beat_s: float = 1.0
+    stale_s: float = 15.0
+    least_free: float = 0.10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a run asks for, read from its text once."""
+
+    name: str
+    park: str
+    horizon_us: int
+    branches: tuple[str, ...]
+    replications: int
+
+
+Start = Callable[[str, str], Awaitable[tuple[bytes, int]]]
+"""``start(park, spec)``: the state a run starts from, and its park time [us]."""
+ParkText = Callable[[str], str]
+"""Text of a park's file."""
+
+
+class JobQueue:
+    """The queue and its dispatcher.
+
+    Parameters
+    ----------
+    store
+        The durable table.
+    workers
+        Where tasks run.
+    work
+        What is done in them.
+    folder
+        Where outcomes are kept.
+    start, park_text
+        Where a run starts from.
+    free
+        Free part of the disk.
+    settings
+        Limits.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        workers: Workers,
+        work: WhatifWork,
+        folder: Path,
+        start: Start,
+        park_text: ParkText,
+        free: Callable[[], float] = lambda: 1.0,
+        settings: JobSettings | None = None,
+    ) -> None:
+        self._store, self._workers, self._work, self._folder = store, workers, work, folder
+        self._start, self._park_text, self._free = start, park_text, free
+        self._settings = settings or JobSettings()
+        self._owner = uuid.uuid4().hex
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(workers.slots)
+
+    # What callers ask
+
+    async def submit(self, text: str, request: Request, by: str, priority: int) -> Run:
+        """Queue a run."""
+        if self._free() < self._settings.least_free:
+            raise Unavailable(
+                f"the disk has {self._free():.0%} free, what-if needs "
+                f"{self._settings.least_free:.0%}",
+                "free disk space",
+            )
+        row = RunRow(
+            id=uuid.uuid4().hex[:12],
+            name=request.name,
+            park=request.park,
+            spec=text,
+            state=RunState.QUEUED,
+            progress=0.0,
+            priority=priority,
+            attempt=0,
+            submitted_by=by,
+            created_us=wall_us(),
+            owner="",
+            cancel_by="",
+            horizon_us=request.horizon_us,
+            branches=list(request.branches),
+            replications=request.replications,
+            error="",
+            result_hash="",
+        )
+        return run_of(await asyncio.to_thread(self._store.add_run, row))
+
+    async def outcome(self, run: str) -> Outcome:
+        """The outcome of a run.
+
+        Raises
+        ------
+        Unavailable
+            While it is not done.
+        Conflict
+            When it will never be.
+        """
+        row = await asyncio.to_thread(self._store.run, run)
+        if row.state in {RunState.QUEUED, RunState.RUNNING}:
+            raise Unavailable(f"run {run} is {row.state} ({row.progress:.0%})", "wait for it")
+        if row.state != RunState.DONE or row.outcome is None:
+            raise Conflict(f"run {run} {row.state}: {row.error}", "submit it again")
+        return await asyncio.to_thread(outcomes.read, self._folder / run, row.outcome)
+
+    async def cancel(self, run: str, by: str) -> None:
+        """Cancel a run; one that runs stops within seconds."""
+        await asyncio.to_thread(self._store.cancel_run, run, by, wall_us())
+        task = self._active.get(run)
+        if task is not None:
+            task.cancel()
+
+    # The dispatcher
+
+    async def dispatch(self) -> None:
+        """Claim and run, for ever; on cancellation, what runs goes back into the queue."""
+        try:
+            while True:
+                await self._look()
+                await asyncio.sleep(self._settings.look_s)
+        finally:
+            for task in self._active.values():
+                task.cancel()
+            await asyncio.gather(*self._active.values(), return_exceptions=True)
+
+    async def _look(self) -> None:
+        settings = self._settings
+        try:
+            stale_us = wall_us() - round(settings.stale_s * _MICRO)
+            await asyncio.to_thread(
+                self._store.requeue_stale, stale_us, settings.attempts, wall_us()
+            )
+            while len(self._active) < settings.runs and self._free() >= settings.least_free:
+                row = await asyncio.to_thread(self._store.claim_run, self._owner, wall_us())
+                if row is None:
+                    return
+                task = asyncio.create_task(self._run(row), name=f"run {row.id}")
+                self._active[row.id] = task
+                task.add_done_callback(lambda _done, run=row.id: self._active.pop(run, None))
+        except Unavailable as error:
+            logger.warning("the queue waits", extra={"cause": str(error)})
+
+    async def _run(self, row: RunRow) -> None:
+        """One attempt; every ending leaves the row in a state of its own."""
+        progress = Progress()
+        beating = asyncio.create_task(self._beat(row.id, progress))
+        try:
+            async with asyncio.timeout(self._settings.run_s):
+                outcome = await self._simulate(row, progress)
+            kept = await asyncio.to_thread(outcomes.write, self._folder / row.id, outcome)
+            self._store.finish_run(
+                row.id,
+                self._owner,
+                RunState.DONE,
+                wall_us(),
+                result_hash=outcome.provenance.result_hash,
+                outcome=kept,
+            )
+        except asyncio.CancelledError:
+            self._cancelled(row)
+            raise
+        except TimeoutError:
+            self._failed(row, f"it took longer than {self._settings.run_s:.0f} s and was stopped")
+        except Unavailable as error:
+            self._try_again(row, str(error))
+        except (TwinError, OSError, Corrupt) as error:
+            self._failed(row, str(error))
+        except Exception as error:
+            logger.exception("a run broke", extra={"run": row.id})
+            self._failed(row, f"{type(error).__name__}: {error}")
+        finally:
+            beating.cancel()
+
+    async def _simulate(self, row: RunRow, progress: "Progress") -> Outcome:
+        """Compile, run pieces until the plan wants no more, and combine."""
+        snapshot = row.snapshot
+        if snapshot is None:
+            snapshot, from_us = await self._start(row.park, row.spec)
+            await asyncio.to_thread(self._store.keep_snapshot, row.id, snapshot, from_us)
+        limit_s = self._settings.task_s
+        compiled: Compiled = await self._workers.call(
+            self._work.compile, self._park_text(row.park), snapshot, row.spec, limit_s=limit_s
+        )
+        plan = self._workers.share(compiled.plan)
+        parts: list[object] = []
+        pieces: Sequence[Piece] = compiled.pieces
+        while pieces:
+            progress.total += len(pieces)
+            parts += await self._all(plan, pieces, progress)
+            pieces = await self._workers.call(self._work.more, plan, parts, limit_s=limit_s)
+        return await self._workers.call(self._work.combine, plan, parts, limit_s=limit_s)
+
+    async def _all(
+        self, plan: object, pieces: Sequence[Piece], progress: "Progress"
+    ) -> list[object]:
+        """Results of pieces in their order, whoever is ready first."""
+
+        async def one(piece: Piece) -> object:
+            async with self._slots:
+                part = await self._workers.call(
+                    self._work.run, plan, piece, limit_s=self._settings.task_s
+                )
+            progress.done += 1
+            return part
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(piece)) for piece in pieces]
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _beat(self, run: str, progress: "Progress") -> None:
+        while True:
+            await asyncio.sleep(self._settings.beat_s)
+            try:
+                cancel = await asyncio.to_thread(
+                    self._store.beat_run, run, self._owner, progress.share, wall_us()
+                )
+            except Unavailable:
+                continue
+            except Conflict:
+                cancel = "somebody took it over"
+            if cancel and run in self._active:
+                self._active[run].cancel()
+                return
+
+    def _cancelled(self, row: RunRow) -> None:
+        """A person cancelled it, or the service ends: then it waits for the next one."""
+        by = self._store.run(row.id).cancel_by
+        if by:
+            self._store.finish_run(
+                row.id, self._owner, RunState.CANCELLED, wall_us(), error=f"cancelled by {by}"
+            )
+        else:
+            self._store.requeue(row.id, "")
+
+    def _try_again(self, row: RunRow, cause: str) -> None:
+        if row.attempt >= self._settings.attempts:
+            self._failed(row, f"given up after {row.attempt} attempts: {cause}")
+            return
+        logger.warning("a run is tried again", extra={"run": row.id, "cause": cause})
+        self._store.requeue(row.id, cause)
+
+    def _failed(self, row: RunRow, cause: str) -> None:
+        logger.warning("a run failed", extra={"run": row.id, "cause": cause})
+        self._store.finish_run(row.id, self._owner, RunState.FAILED, wall_us(), error=cause)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How many pieces are done, of how many."""
+
+    done: int = 0
+    total: int = 0
+
+    @property
+    def share(self) -> float:
+        """0 to 1; the last part is the combination."""
+        return 0.98 * self.done / self.total if self.total else 0.0
+
+
+def run_of(row: RunRow) -> Run:
+    """A row as pages and routes see it."""
+    return Run(
+        id=row.id,
+        name=row.name,
+        park=row.park,
+        state=row.state,
+        progress=row.progress,
+        priority=row.priority,
+        attempt=row.attempt,
+        submitted_by=row.submitted_by,
+        created_us=row.created_us,
+        started_us=row.started_us,
+        finished_us=row.finished_us,
+        from_us=row.from_us,
+        horizon_us=row.horizon_us,
+        branches=tuple(row.branches),
+        replications=row.replications,
+        error=row.error,
+        result_hash=row.result_hash,
+    )

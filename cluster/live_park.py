@@ -1,0 +1,302 @@
+"""One running park as the service sees it: its twin, its gateway, its newest frame."""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayTaskError
+
+from cluster import bindings, one_root
+from cluster.gateway_actor import GatewayActor
+from cluster.gateway_host import GatewayHostSettings
+from cluster.history import Dictionary, HistoryReader
+from cluster.metadata.store import MetadataStore
+from cluster.metadata.tables import ParkRow
+from cluster.park_actor import ParkActor
+from cluster.park_host import Born, Counts, HostSettings, Pulse
+from cluster.ports import FigureSpec, Frame, Vitals
+from cluster.ring import Recent
+from cluster.settings import ParkSettings, ServiceSettings
+from connectors.clock import wall_us
+from connectors.gateway import GatewayMeasures
+from connectors.opcua.report import EndpointState, EndpointStatus
+from models.errors import TwinError, Unavailable
+from twin.park import Park
+from twin.tags import TagChange, TagRow
+
+logger = logging.getLogger(__name__)
+
+_BEAT_S: Final = 1.0
+_ANSWER_S: Final = 30.0
+_STUCK_BEATS: Final = 5
+
+
+class LivePark:
+    """Holds the handles of one park's actors and what they last said.
+
+    Parameters
+    ----------
+    park
+        The compiled park file.
+    settings, service
+        What this park and the whole service were asked to run.
+    store
+        The metadata store.
+    """
+
+    def __init__(
+        self, park: Park, settings: ParkSettings, service: ServiceSettings, store: MetadataStore
+    ) -> None:
+        self.park, self.settings, self.store = park, settings, store
+        self.reader = HistoryReader(service.folder.memory(park.id))
+        self.dictionary = Dictionary(())
+        self.statuses: list[EndpointStatus] = []
+        self.measures = GatewayMeasures()
+        self.fault = "starting"
+        self.specs: tuple[FigureSpec, ...] = ()
+        self.pulse: Pulse | None = None
+        self.recent = Recent(())
+        self.restarts = 0
+        self._actor: ActorHandle[object] | None = None
+        self._gateway: ActorHandle[object] | None = None
+        self._service = service
+        self._ids: tuple[str, ...] = ()
+        self._seq = 0
+        self._heard_s = time.monotonic()
+        self._failed_beats = 0
+        self._counts: Counts | None = None
+
+    @property
+    def id(self) -> str:
+        """Id of the park."""
+        return self.park.id
+
+    @property
+    def source(self) -> str:
+        """Name of the stream of the service's own gateway."""
+        return f"{self.park.id}-gateway"
+
+    # Life
+
+    async def open(self) -> None:
+        """Start the twin and its gateway."""
+        await asyncio.to_thread(self._remember)
+        self._actor = cast("ActorHandle[object]", ParkActor.remote(self._host_settings()))
+        born = cast("Born", await self.ask("born"))
+        one_root.check(one_root.roots(), born.roots, f"the twin of {self.id}")
+        self.dictionary = Dictionary(born.rows)
+        self._tell_changes(born.changes)
+        self._ids = tuple(spec.id for spec in born.specs)
+        self.specs = born.specs
+        self.recent = Recent(self._ids)
+        gateway = GatewayActor.remote(self._gateway_settings(), self._actor)
+        self._gateway = cast("ActorHandle[object]", gateway)
+        await self.connect()
+        await self.beat()
+
+    async def connect(self) -> None:
+        """Give the gateway the endpoints as they are wanted now."""
+        rows = list(self.dictionary.open.values())
+        known = await asyncio.to_thread(self.store.endpoints, self.id)
+        configs = bindings.configs(self.park, known, rows, self.settings.urls)
+        await self.ask_gateway("put_all", configs)
+        await self._look_at_gateway()
+
+    async def rebind(self) -> None:
+        """Bring tags and endpoints to what the store says, after a change of it."""
+        self._tell_changes(cast("tuple[TagChange, ...]", await self.ask("apply")))
+        self.dictionary = Dictionary(cast("tuple[TagRow, ...]", await self.ask("rows")))
+        await self.connect()
+
+    async def close(self) -> None:
+        """Stop the gateway, then the twin."""
+        for ask, method in ((self.ask_gateway, "stop"), (self.ask, "close")):
+            try:
+                await ask(method)
+            except TwinError as error:
+                logger.warning("did not stop cleanly", extra={"park": self.id, "cause": str(error)})
+        for handle in (self._gateway, self._actor):
+            if handle is not None:
+                ray.kill(handle)
+
+    # Beats
+
+    async def keep_beating(self) -> None:
+        """Tick the twin once a second and look at the gateway, for ever."""
+        while True:
+            began_s = time.monotonic()
+            await self.beat()
+            await asyncio.sleep(max(0.05, _BEAT_S - (time.monotonic() - began_s)))
+
+    async def beat(self) -> None:
+        """One tick, one look at the gateway."""
+        try:
+            pulse = cast("Pulse", await self.ask("tick"))
+        except TwinError as error:
+            await self._missed(error)
+        else:
+            self._take(pulse)
+        try:
+            await self._look_at_gateway()
+        except TwinError as error:
+            logger.warning("gateway is away", extra={"park": self.id, "cause": str(error)})
+
+    async def _look_at_gateway(self) -> None:
+        self.statuses = cast("list[EndpointStatus]", await self.ask_gateway("status"))
+        self.measures = cast("GatewayMeasures", await self.ask_gateway("measures"))
+
+    def _take(self, pulse: Pulse) -> None:
+        if self.pulse is not None and pulse.pid != self.pulse.pid:
+            self.restarts += 1
+        self.pulse, self.fault, self._failed_beats = pulse, "", 0
+        self._heard_s = time.monotonic()
+        self._seq += 1
+        self.recent.add(pulse.now.now_us, pulse.now.value)
+        self._counts = pulse.counts
+        for effect in pulse.effects:
+            logger.info("effect", extra={"park": self.id, "kind": effect.kind, "id": effect.id})
+
+    async def _missed(self, error: TwinError) -> None:
+        """A twin that answers but cannot go on is replaced: its journal has everything."""
+        self.fault = str(error)
+        self._failed_beats += 1
+        logger.warning("no tick", extra={"park": self.id, "cause": str(error)})
+        if self._failed_beats >= _STUCK_BEATS and self._actor is not None:
+            self._failed_beats = 0
+            ray.kill(self._actor, no_restart=False)
+
+    # What pages ask
+
+    @property
+    def now_us(self) -> int:
+        """Park now as of the newest beat [us]."""
+        return wall_us() if self.pulse is None else self.pulse.now.now_us
+
+    def frame(self) -> Frame:
+        """The newest frame.
+
+        Raises
+        ------
+        Unavailable
+            Before the first beat.
+        """
+        pulse = self.pulse
+        if pulse is None:
+            raise Unavailable(f"park {self.id} has no figures yet", "wait some seconds")
+        now = pulse.now
+        named = list(zip(self._ids, now.value.tolist(), strict=True))
+        return Frame(
+            seq=self._seq,
+            now_us=now.now_us,
+            speed=pulse.speed,
+            values={name: value if math.isfinite(value) else None for name, value in named},
+            quality={self._ids[i]: int(now.quality[i]) for i in now.quality.nonzero()[0]},
+            measured={
+                self._ids[i]: float(now.measured[i]) for i in (now.measured < 1.0).nonzero()[0]
+            },
+            alarms=pulse.alarms,
+            age_s=pulse.age_s + time.monotonic() - self._heard_s,
+        )
+
+    def vitals(self) -> Vitals:
+        """Numbers for the operator of the service."""
+        counts = self._counts
+        return Vitals(
+            park=self.id,
+            rows=counts.rows if counts else 0,
+            tail_rows=counts.tail_rows if counts else 0,
+            offset=counts.offset if counts else 0,
+            sealed_offset=counts.sealed_offset if counts else 0,
+            restarts=self.restarts,
+            free_fraction=counts.free_fraction if counts else 1.0,
+            frame_age_s=time.monotonic() - self._heard_s,
+        )
+
+    @property
+    def speed(self) -> float:
+        """Park seconds per wall second."""
+        return 1.0 if self.pulse is None else self.pulse.speed
+
+    def endpoints_up(self) -> int:
+        """Endpoints that are connected."""
+        return sum(status.state is EndpointState.CONNECTED for status in self.statuses)
+
+    async def ask(self, method: str, *arguments: object) -> object:
+        """Call a method of the twin and wait for its answer."""
+        return await answered(self._actor, method, arguments, f"the twin of {self.id}")
+
+    async def ask_gateway(self, method: str, *arguments: object) -> object:
+        """Call a method of the gateway and wait for its answer."""
+        return await answered(self._gateway, method, arguments, f"the gateway of {self.id}")
+
+    def _remember(self) -> None:
+        self.store.put_park(
+            ParkRow(
+                id=self.id,
+                digest=self.park.digest,
+                text=self.park.text,
+                demo=self.settings.demo,
+                applied_us=wall_us(),
+            )
+        )
+
+    def _tell_changes(self, changes: Sequence[TagChange]) -> None:
+        counts = Counter(change.action for change in changes)
+        if counts:
+            logger.info("tags changed", extra={"park": self.id, **counts})
+
+    def _host_settings(self) -> HostSettings:
+        service = self._service
+        return HostSettings(
+            park=self.id,
+            file=self.settings.file,
+            data=str(service.folder.root),
+            database=service.database,
+            clock=self.settings.clock,
+            log_level=service.log_level,
+            log_style=service.log_style,
+        )
+
+    def _gateway_settings(self) -> GatewayHostSettings:
+        service = self._service
+        return GatewayHostSettings(
+            source=self.source,
+            data=str(service.folder.root),
+            database=service.database,
+            folder=str(service.folder.buffer(self.source)),
+            pki=str(service.folder.pki),
+            clock=self.settings.clock,
+            log_level=service.log_level,
+            log_style=service.log_style,
+        )
+
+
+async def answered(
+    actor: "ActorHandle[object] | None", method: str, arguments: Sequence[object], who: str
+) -> object:
+    """The answer of an actor; its errors as ours.
+
+    Raises
+    ------
+    Unavailable
+        When the actor is away or too slow.
+    TwinError
+        As the actor raised it.
+    """
+    if actor is None:
+        raise Unavailable(f"{who} is starting", "wait some seconds")
+    try:
+        return await asyncio.wait_for(getattr(actor, method).remote(*arguments), _ANSWER_S)
+    except RayTaskError as error:
+        cause = error.cause
+        raise cause if isinstance(cause, TwinError) else Unavailable(f"{who}: {cause}") from error
+    except RayActorError as error:
+        raise Unavailable(f"{who} is being restarted", "it is back in some seconds") from error
+    except TimeoutError as error:
+        raise Unavailable(f"{who} does not answer within {_ANSWER_S:.0f} s") from error

@@ -1,0 +1,399 @@
+"""The service: what pages, routes and verbs ask, answered from the actors and the files."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+import pyarrow as pa
+
+from cluster import assets, whatif_texts
+from cluster.endpoint_desk import EndpointDesk, try_endpoint
+from cluster.engine import Engine, EngineSettings, whatif_slots
+from cluster.history import check_query, state_table
+from cluster.jobs import JobQueue, run_of
+from cluster.live_park import LivePark
+from cluster.metadata.store import MetadataStore
+from cluster.metadata.tables import NoteRow
+from cluster.ports import (
+    Alarm,
+    Asset,
+    BrowsedNode,
+    EndpointSpec,
+    EndpointStatus,
+    EndpointTest,
+    FigureSpec,
+    Frame,
+    Headroom,
+    HistoryQuery,
+    Outcome,
+    ParkSummary,
+    Part,
+    Receipt,
+    Run,
+    Tag,
+    Vitals,
+)
+from cluster.settings import ParkSettings, ServiceSettings
+from cluster.whatif_tasks import ParkWork, WhatifStart
+from cluster.workers import RayWorkers
+from connectors.clock import wall_us
+from models.errors import InputError, NotFound, TwinError, Unavailable
+from twin.disk import OsDisk
+from twin.park import Park
+from twin.parkfile.load import load_park
+from twin.shard import Cut, Delivered
+
+logger = logging.getLogger(__name__)
+
+_PLANT_S: Final = 120.0
+_LOOK_S: Final = 0.2
+_ENGINE, _STORE = "engine", "metadata"
+T = TypeVar("T")
+
+
+class Service:
+    """One service of one or more parks; implements `ParkService` and `Operations`.
+
+    Parameters
+    ----------
+    settings
+        What to run.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._files = [(load_park(Path(park.file)), park) for park in settings.parks]
+        self._parks: dict[str, LivePark] = {}
+        self._parts: dict[str, Part] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._engine: Engine | None = None
+        self._store: MetadataStore | None = None
+        self._jobs: JobQueue | None = None
+
+    @property
+    def default_park(self) -> str | None:
+        """Park shown when an address names none."""
+        return self._files[0][0].id if self._files else None
+
+    # Life
+
+    async def begin(self) -> None:
+        """Start in the background; until it is done, questions get `Unavailable`."""
+        self._say(_STORE, "opening the metadata store")
+        self._tasks.append(asyncio.create_task(self._start_all(), name="start"))
+
+    async def end(self) -> None:
+        """Stop everything: gateways, twins, Ray, store."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(park.close() for park in self._parks.values()))
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.stop)
+        if self._store is not None:
+            self._store.close()
+
+    async def _start_all(self) -> None:
+        try:
+            await self._start()
+        except TwinError as error:
+            logger.exception("the service cannot start")
+            self._say("start", f"failed: {error}")
+        except Exception as error:
+            logger.exception("the service cannot start")
+            self._say("start", f"failed: {type(error).__name__}: {error}")
+
+    async def _start(self) -> None:
+        settings = self._settings
+        self._store = await asyncio.to_thread(
+            MetadataStore.open, settings.folder.root, settings.database
+        )
+        self._done(_STORE)
+        self._say(_ENGINE, "starting Ray")
+        slots = settings.whatif_slots or whatif_slots()
+        engine = EngineSettings(
+            address=settings.ray_address, temp=settings.temp, whatif_slots=slots
+        )
+        self._engine = await asyncio.to_thread(Engine.start, settings.folder, engine)
+        self._done(_ENGINE)
+        await asyncio.gather(*(self._open(park, chosen) for park, chosen in self._files))
+        self._jobs = self._queue(slots)
+        self._tasks.append(asyncio.create_task(self._jobs.dispatch(), name="what-if"))
+
+    def _queue(self, slots: int) -> JobQueue:
+        files = {park.id: park.text for park, _ in self._files}
+        return JobQueue(
+            self._need_store(),
+            RayWorkers(slots),
+            ParkWork(),
+            self._settings.folder.runs,
+            WhatifStart(self._parks, self._need_store()).state,
+            files.__getitem__,
+            lambda: OsDisk().free_fraction(self._settings.folder.root),
+        )
+
+    async def _open(self, park: Park, chosen: ParkSettings) -> None:
+        part = f"park {park.id}"
+        if chosen.ready:
+            self._say(part, "waiting for the virtual plant")
+            await wait_for_file(Path(chosen.ready))
+        self._say(part, f"opening the twin of {park.id}")
+        live = LivePark(park, chosen, self._settings, self._need_store())
+        await live.open()
+        self._parks[park.id] = live
+        self._done(part)
+        self._tasks.append(asyncio.create_task(live.keep_beating(), name=f"beat {park.id}"))
+
+    def _say(self, part: str, cause: str) -> None:
+        self._parts[part] = Part(name=part, ok=False, cause=cause)
+
+    def _done(self, part: str) -> None:
+        self._parts[part] = Part(name=part, ok=True)
+
+    def _need_jobs(self) -> JobQueue:
+        if self._jobs is None:
+            raise Unavailable("the service is starting", "wait some seconds")
+        return self._jobs
+
+    def _need_store(self) -> MetadataStore:
+        if self._store is None:
+            raise Unavailable("the service is starting", "wait some seconds")
+        return self._store
+
+    def _park(self, park: str) -> LivePark:
+        live = self._parks.get(park)
+        if live is not None:
+            return live
+        known = tuple(file.id for file, _ in self._files)
+        if park not in known:
+            raise NotFound("park", park, known)
+        waiting = [part.cause for part in self._parts.values() if not part.ok]
+        raise Unavailable(f"park {park} is starting ({', '.join(waiting)})", "wait some seconds")
+
+    # Parks and figures
+
+    async def parks(self) -> Sequence[ParkSummary]:
+        """All parks of this service."""
+        return [assets.summary(self._park(park.id)) for park, _ in self._files]
+
+    async def specs(self, park: str) -> Sequence[FigureSpec]:
+        """The live figures of a park, in order."""
+        return self._park(park).specs
+
+    async def frame(self, park: str) -> Frame:
+        """The newest frame."""
+        return self._park(park).frame()
+
+    async def recent(self, park: str, figures: Sequence[str], minutes: float) -> pa.Table:
+        """Recent values of figures."""
+        live = self._park(park)
+        known = live.recent.known()
+        for name in figures:
+            if name not in known:
+                raise NotFound("figure", name, known)
+        return live.recent.table(figures, live.now_us, minutes * live.speed)
+
+    async def headroom(self, park: str) -> Headroom:
+        """Headroom of the station tonight."""
+        return cast("Headroom", await self._park(park).ask("headroom"))
+
+    async def assets(self, park: str) -> Sequence[Asset]:
+        """All assets, parents before children."""
+        live = self._park(park)
+        return assets.all_assets(live.park, live.specs, live.dictionary.open.values())
+
+    async def tags(self, park: str, pattern: str = "") -> Sequence[Tag]:
+        """Tags whose path contains the pattern, with latest values."""
+        live = self._park(park)
+        latest = cast("pa.RecordBatch", await live.ask("latest"))
+        return assets.tags(live.dictionary.open.values(), latest, pattern)
+
+    # The past
+
+    async def state(self, park: str, at_us: int | None, known_at_us: int | None) -> pa.Table:
+        """Every tag at a time."""
+        live = self._park(park)
+        if at_us is None and known_at_us is None:
+            latest = cast("pa.RecordBatch", await live.ask("latest"))
+            rows = list(live.dictionary.open.values())
+            return state_table(pa.Table.from_batches([latest]), rows)
+        cut = cast("Cut", await live.ask("cut", None))
+        when_us = live.now_us if at_us is None else at_us
+        rows = live.dictionary.all()
+        return await asyncio.to_thread(live.reader.state, cut, rows, when_us, known_at_us)
+
+    async def history(self, park: str, query: HistoryQuery) -> pa.Table:
+        """History of tags."""
+        live = self._park(park)
+        check_query(query, live.now_us)
+        rows = live.dictionary.of(query.tags)
+        cut = cast("Cut", await live.ask("cut", [row.tag for row in rows]))
+        return await asyncio.to_thread(live.reader.history, cut, rows, query)
+
+    # Alarms and notes
+
+    async def alarms(self, park: str, *, history: bool = False) -> Sequence[Alarm]:
+        """Unresolved alarms, or the ended ones too."""
+        return cast("Sequence[Alarm]", await self._park(park).ask("alarms", history))
+
+    async def acknowledge(self, park: str, alarms: Sequence[str], by: str, note: str) -> None:
+        """Acknowledge alarms."""
+        live = self._park(park)
+        await live.ask("acknowledge", list(alarms), by, note)
+        await self._audit(by, "alarm.acknowledge", park, {"alarms": list(alarms), "note": note})
+
+    async def shelve(
+        self, park: str, alarms: Sequence[str], by: str, minutes: float, reason: str
+    ) -> None:
+        """Shelve alarms for a limited time."""
+        if minutes > 0 and not reason.strip():
+            raise InputError("no reason is given", "say why it may be put aside", "reason")
+        await self._park(park).ask("shelve", list(alarms), by, minutes, reason)
+        detail = {"alarms": list(alarms), "minutes": minutes, "reason": reason}
+        await self._audit(by, "alarm.shelve", park, detail)
+
+    async def note(self, park: str, asset: str, text: str, by: str) -> None:
+        """Keep a note at an asset."""
+        live = self._park(park)
+        if asset and asset not in live.park.assets:
+            raise NotFound("asset", asset, tuple(live.park.assets))
+        row = NoteRow(park=park, asset=asset, at_us=live.now_us, by=by, text=text)
+        await asyncio.to_thread(self._need_store().add_note, row)
+
+    # Endpoints
+
+    async def endpoints(self, park: str) -> Sequence[EndpointStatus]:
+        """All endpoints with their status."""
+        return self._park(park).statuses
+
+    async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
+        """Try an endpoint without saving it."""
+        if not self._parks:
+            raise Unavailable("no park is running yet", "wait some seconds")
+        return await try_endpoint(next(iter(self._parks.values())), spec)
+
+    async def endpoint_add(self, park: str, spec: EndpointSpec, *, force: bool = False) -> None:
+        """Test, then save and connect."""
+        await EndpointDesk(self._park(park)).add(spec, force=force)
+        await self._audit("", "endpoint.add", f"{park}/{spec.id}", {"url": spec.url})
+
+    async def endpoint_remove(self, park: str, endpoint: str) -> None:
+        """Disconnect and forget; its tags are closed, their history stays."""
+        await EndpointDesk(self._park(park)).remove(endpoint)
+        await self._audit("", "endpoint.remove", f"{park}/{endpoint}", {})
+
+    async def endpoint_browse(self, park: str, url_or_id: str, node: str) -> Sequence[BrowsedNode]:
+        """Children of a node with proposals for the mapping."""
+        return await EndpointDesk(self._park(park)).browse(url_or_id, node)
+
+    async def endpoint_map(self, park: str, endpoint: str, mapping: Mapping[str, str]) -> None:
+        """Bind nodes to tag paths."""
+        await EndpointDesk(self._park(park)).bind(endpoint, mapping)
+        await self._audit("", "endpoint.map", f"{park}/{endpoint}", dict(mapping))
+
+    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+        """Trust the server certificate with this SHA-256 fingerprint."""
+        await EndpointDesk(self._park(park)).trust(endpoint, fingerprint)
+        await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
+
+    # What-if
+
+    def whatif_schema(self) -> Mapping[str, object]:
+        """JSON Schema of ``kind: WhatIf``."""
+        return whatif_texts.schema()
+
+    async def whatif_submit(self, text: str, by: str, priority: int = 0) -> Run:
+        """Queue a what-if given as YAML or JSON text."""
+        files = {live.id: live.park for live in self._parks.values()}
+        request = await asyncio.to_thread(whatif_texts.read_request, text, files)
+        run = await self._need_jobs().submit(text, request, by, priority)
+        await self._audit(by, "whatif.submit", f"{run.park}/{run.id}", {"name": run.name})
+        return run
+
+    async def whatif_runs(self, park: str) -> Sequence[Run]:
+        """All runs, newest first."""
+        self._park(park)
+        rows = await asyncio.to_thread(self._need_store().runs, park)
+        return [run_of(row) for row in rows]
+
+    async def whatif_run(self, run: str) -> Run:
+        """One run."""
+        return run_of(await asyncio.to_thread(self._need_store().run, run))
+
+    async def whatif_spec(self, run: str) -> str:
+        """The text it was submitted with."""
+        return (await asyncio.to_thread(self._need_store().run, run)).spec
+
+    async def whatif_outcome(self, run: str) -> Outcome:
+        """Its outcome; Unavailable while it is not done."""
+        return await self._need_jobs().outcome(run)
+
+    async def whatif_cancel(self, run: str, by: str) -> None:
+        """Cancel a queued or running run."""
+        await self._need_jobs().cancel(run, by)
+        await self._audit(by, "whatif.cancel", run, {})
+
+    # Operations
+
+    async def parts(self) -> Sequence[Part]:
+        """Every part of the service and whether it works."""
+        running = [
+            Part(name=f"twin {live.id}", ok=not live.fault, cause=live.fault)
+            for live in self._parks.values()
+        ]
+        running += [
+            Part(name=live.source, ok=not live.measures.fault, cause=live.measures.fault)
+            for live in self._parks.values()
+        ]
+        return [*self._parts.values(), *running]
+
+    async def vitals(self) -> Sequence[Vitals]:
+        """Numbers of every park."""
+        return [live.vitals() for live in self._parks.values()]
+
+    async def gateway_session(self, park: str, source: str) -> int:
+        """Count a start of a gateway outside the service."""
+        self._park(park)
+        name = f"{park}-{source}"
+        return await asyncio.to_thread(self._need_store().next_session, name, wall_us())
+
+    async def ingest(
+        self, park: str, source: str, session: int, seq: int, batch: pa.RecordBatch
+    ) -> Receipt:
+        """Take one numbered batch of a gateway outside the service."""
+        live = self._park(park)
+        call = live.ask("deliver", f"{park}-{source}", session, seq, batch)
+        answer = cast("Delivered", await call)
+        return Receipt(session=answer.session, acked_seq=answer.acked_seq, expect=answer.expect)
+
+    async def backup(self, park: str, to: str) -> Mapping[str, object]:
+        """Back the memory of a park up into a new folder of the server."""
+        live = self._park(park)
+        found = await live.ask("backup", to)
+        await self._audit("", "backup", park, {"to": to})
+        return cast("Mapping[str, object]", found)
+
+    async def _audit(
+        self, who: str, action: str, subject: str, detail: Mapping[str, object]
+    ) -> None:
+        store = self._need_store()
+        await asyncio.to_thread(store.audit, wall_us(), who, action, subject, detail)
+
+
+async def wait_for_file(path: Path) -> None:
+    """Wait until somebody has written a file.
+
+    Raises
+    ------
+    Unavailable
+        When nobody does.
+    """
+    for _ in range(round(_PLANT_S / _LOOK_S)):
+        if await asyncio.to_thread(path.exists):
+            return
+        await asyncio.sleep(_LOOK_S)
+    raise Unavailable(
+        f"the virtual plant does not start ({path} is missing)", "read logs/plant.out"
+    )
