@@ -84,6 +84,8 @@ class LineModel:
         Share of parts that are good at the end of the line [1].
     parts_per_pallet
         For the shipments it makes.
+    token
+        Equal for two models that have the same future.
     """
 
     id: str
@@ -96,6 +98,7 @@ class LineModel:
     kwh_per_part: Floats
     yield_: float
     parts_per_pallet: int
+    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,17 +218,20 @@ def _line_model(
         _machine(asset, kind, cycle, windows)
         for asset, kind, cycle in zip(names, classes, cycles, strict=True)
     )
+    seen = tuple(_seen(snapshot, asset) for asset in names)
+    levels = _levels(snapshot, name, chain)
     return LineModel(
         id=name,
         site=name.split("/")[0],
         line=Line(machines=machines, buffers=chain.buffers),
-        seen=tuple(_seen(snapshot, asset) for asset in names),
-        levels=_levels(snapshot, name, chain),
+        seen=seen,
+        levels=levels,
         cycle_sd=np.array([cycle.sd_s / cycle.mean_s for cycle in cycles]),
         power_kw=np.array([state_powers(kind) for kind in classes]),
         kwh_per_part=np.array([kind.energy_per_part for kind in classes]),
         yield_=math.prod(1.0 - kind.scrap for kind in classes),
         parts_per_pallet=line.parts_per_pallet,
+        token=repr((name, chain, cycles, windows, seen, levels)),
     )
 
 

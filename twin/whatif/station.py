@@ -32,6 +32,8 @@ Ints = npt.NDArray[np.int64]
 
 _SITE_SPREAD: Final = 0.03
 """Spread of the logarithm of a metered site's load around its model [1]; an assumption."""
+_TENANT_CORRELATION: Final = 0.1
+"""Correlation of the deviations of two tenants that are known only together; an assumption."""
 _PEAK_RESERVE: Final = 0.5
 """Share of a peak-shaving battery that is kept for shaving [1]; an assumption."""
 
@@ -143,7 +145,7 @@ class Station:
             load += power
             kvar += power * _tan_phi(site.cos_phi)
         for one in self._aggregates:
-            noise = self._noise(one.id, SPREAD, self._level, seed, replications)
+            noise = self._noise(one.id, joint_spread(one.count), self._level, seed, replications)
             power = self._demand((self._template[one.id] * noise)[:, skip:], one.id, skip)
             load += power
             kvar += power * _tan_phi(one.cos_phi)
@@ -218,7 +220,8 @@ class Station:
         if measured is None or expected <= 0.0:
             return None
         ratio = min(max(measured / expected, 0.5), 1.6)
-        return math.log(ratio) / SPREAD
+        count = sum(one.count for one in self._aggregates)
+        return math.log(ratio) / joint_spread(count)
 
     def _measured_aggregate_kw(self) -> float | None:
         value = self._snapshot.value
@@ -297,13 +300,18 @@ class Station:
         return total, soc
 
     def _rules(self, bess: Bess, kvar: Floats) -> Rules:
-        """The rule of a battery; shaving starts where the smallest N-1 rating ends."""
-        kva = self._n1 * 1000.0
-        limit_kw = math.sqrt(max(kva**2 - float(np.median(kvar)) ** 2, 0.0))
+        """The rule of a battery: peak shaving keeps the station inside its N-1 rating, every
+        other rule only inside the rating of all its transformers.
+        """
+        n1_kva = self._n1 * 1000.0
+        all_kva = float(self._rating.max(initial=0.0)) * 1000.0
+        median_kvar = float(np.median(kvar))
         if bess.rule == "idle":
             return Rules(self_consumption=False)
         if bess.rule == "peak_shaving":
+            limit_kw = math.sqrt(max(n1_kva**2 - median_kvar**2, 0.0))
             return Rules(limit_kw=limit_kw, reserve=_PEAK_RESERVE, self_consumption=False)
+        limit_kw = math.sqrt(max(all_kva**2 - median_kvar**2, 0.0))
         return Rules(limit_kw=limit_kw, self_consumption=bess.rule == "self_consumption")
 
     def _stored_kwh(self, bess: Bess) -> float:
@@ -327,6 +335,14 @@ class Station:
             in_service[out] -= ratings[trip.asset]
         n1 = total - max(ratings.values()) if len(ratings) > 1 else total
         return np.maximum(in_service, 0.0), n1
+
+
+def joint_spread(count: int) -> float:
+    """Spread of the logarithm of the joint load of several tenants [1].
+
+    The variance of a mean of n equally correlated deviations is σ² (ρ + (1 - ρ) / n).
+    """
+    return SPREAD * math.sqrt(_TENANT_CORRELATION + (1.0 - _TENANT_CORRELATION) / count)
 
 
 def battery_of(bess: Bess) -> Battery:
@@ -373,7 +389,7 @@ def minutes_carried(mva: Floats, rating_mva: float, step_min: float) -> Floats:
         s, e = starts[inside], ends[inside]
         left = (total[s] + 1.0 - total[e - 1]) / share[e - 1]
         found[lane] = min(found[lane], float(((e - 1 - s + left) * step_min).min()))
-    return found
+    return np.round(found, 6)
 
 
 def holidays_of(spec: ParkFile) -> frozenset[date]:
