@@ -14,6 +14,7 @@ import numpy as np
 from connectors.plant.physics.draws import Floats
 from connectors.plant.physics.truth import Truth
 from connectors.plant.wire import Frame, ServerSetup
+from models.errors import Unavailable
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_UNREAD: Final = 256 * 1024
@@ -42,6 +43,8 @@ class ServerChild:
     dropped: int = 0
     offset_us: int = 0
     frozen: bool = False
+    listened: bool = False
+    failure: str = ""
     _process: asyncio.subprocess.Process | None = None
     _columns: "np.ndarray[tuple[int], np.dtype[np.intp]] | None" = None
     _scales: Floats | None = None
@@ -58,10 +61,21 @@ class ServerChild:
         self._scales = np.array([node.scale for node in live])
 
     async def keep_running(self) -> None:
-        """Start the process, and start it again whenever it ends; until cancelled."""
+        """Start the process, and start it again whenever it ends; until cancelled.
+
+        Raises
+        ------
+        Unavailable
+            When it ended before it ever listened.
+        """
         try:
             while True:
                 await self._run_once()
+                if not self.listened:
+                    raise Unavailable(
+                        f"no server listens at {self.setup.url} ({self.failure or 'it ended'})",
+                        "free the port or choose another with --urls or --port-base",
+                    )
                 _LOG.warning("server ended", extra={"endpoint": self.setup.endpoint})
                 await asyncio.sleep(_RESTART_S)
         finally:
@@ -111,7 +125,9 @@ class ServerChild:
         async for line in self._process.stdout:
             message = json.loads(line)
             if "ready" in message:
+                self.listened = True
                 self.ready.set()
+            self.failure = str(message.get("failed", ""))
             self.heard(self.setup.endpoint, message)
         await self._process.wait()
 

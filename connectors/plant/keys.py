@@ -8,7 +8,7 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 KEY = "plant_key.pem"
-CERTIFICATE = "plant_cert.pem"
+CERTIFICATE = "plant_cert.der"
 
 
 async def ensure_keys(folder: Path, application_uri: str) -> Path:
@@ -17,7 +17,7 @@ async def ensure_keys(folder: Path, application_uri: str) -> Path:
     Returns
     -------
     Path
-        The folder, mode 0700, with ``plant_key.pem`` (0600) and ``plant_cert.pem``.
+        The folder, mode 0700, with ``plant_key.pem`` (0600) and ``plant_cert.der``.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - once, at the start
     before = os.umask(0o077)

@@ -122,11 +122,15 @@ class Plant:
             self._children[endpoint.id] = child
 
     async def _first_ready(self, running: list[asyncio.Task[None]]) -> None:
+        """Wait until all servers listen, or one of them cannot."""
         firsts = (asyncio.create_task(self._all_listen()), asyncio.create_task(self._stopped()))
         await asyncio.wait((*firsts, *running), return_when=asyncio.FIRST_COMPLETED)
         for wait in firsts:
             wait.cancel()
         await asyncio.gather(*firsts, return_exceptions=True)
+        for task in running:
+            if task.done():
+                task.result()
 
     async def _all_listen(self) -> None:
         for child in self._children.values():

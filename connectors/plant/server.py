@@ -129,7 +129,7 @@ class PlantServerProcess:
             self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
             return
         pki = Path(self.setup.pki)
-        await self.server.load_certificate(pki / "plant_cert.pem")
+        await self.server.load_certificate(pki / "plant_cert.der")
         await self.server.load_private_key(pki / "plant_key.pem")
         self.server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
 
@@ -215,7 +215,11 @@ async def run() -> None:
     if not line:
         return
     process = PlantServerProcess(ServerSetup.from_line(line))
-    await process.start()
+    try:
+        await process.start()
+    except OSError as error:
+        tell({"failed": error.strerror or str(error)})
+        return
     tell({"ready": process.setup.url})
     queue: asyncio.Queue[Frame | None] = asyncio.Queue()
     reading = asyncio.create_task(_frames_to_queue(reader, queue))
@@ -237,6 +241,7 @@ def main() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     asyncio.run(run())
 
 
