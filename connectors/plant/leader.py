@@ -18,7 +18,7 @@ from connectors.plant.faults import OF_ENDPOINTS, ActiveFault, Labels, fault_kin
 from connectors.plant.keys import ensure_keys
 from connectors.plant.layout import namespaces, plan_server
 from connectors.plant.physics.truth import Truth
-from connectors.plant.settings import PlantSettings, servers_of, urls_of
+from connectors.plant.settings import PlantSettings, check_free, servers_of, urls_of
 from connectors.plant.statefile import PlantState, read_state, write_state
 from connectors.plant.wire import ServerSetup
 from models.errors import InputError, NotFound, TwinError
@@ -66,13 +66,16 @@ class Plant:
         saved = None
         if settings.state is not None and settings.start_us is None:
             saved = read_state(settings.state)
-        self._saved = saved
         start_us = settings.start_us or (saved.at_us if saved else round(time.time() * 1e6))
         plan = park.spec.virtual_plant
         seed = settings.seed if settings.seed is not None else plan.seed if plan else 7
         self._start_us = start_us - start_us % _DRIFT_US
-        counters = saved.counters if saved else {}
-        self._truth = Truth(park, seed, self._start_us, counters)
+        self._seed = seed
+        self._counters = saved.counters if saved else {}
+        self._urls = urls_of(park, settings)
+        check_free(self._urls)
+        self._truth: Truth
+        self._clock: PlantClock
         self._labels = Labels(settings.labels)
         self._due = sorted(self._planned(), key=lambda fault: fault.from_us)
         self._active: list[ActiveFault] = []
@@ -87,6 +90,10 @@ class Plant:
             running = [asyncio.create_task(c.keep_running()) for c in self._children.values()]
             others = [asyncio.create_task(self._listen())] if self._settings.control else []
             try:
+                # The hidden park runs its first hours while the servers start.
+                self._truth = await asyncio.to_thread(self._make_truth)
+                for child in self._children.values():
+                    child.read_from(self._truth)
                 await self._first_ready(running)
                 await self._play()
             finally:
@@ -98,8 +105,10 @@ class Plant:
         """Let `run` end."""
         self._stop.set()
 
+    def _make_truth(self) -> Truth:
+        return Truth(self._park, self._seed, self._start_us, self._counters)
+
     async def _make_children(self, pki: Path) -> None:
-        urls = urls_of(self._park, self._settings)
         for server in servers_of(self._park):
             endpoint = self._park.endpoints[server.endpoint]
             nodes = plan_server(self._park, server)
@@ -109,7 +118,7 @@ class Plant:
                 await ensure_keys(folder, f"urn:parktwin:plant:{endpoint.id}")
             setup = ServerSetup(
                 endpoint=endpoint.id,
-                url=urls[endpoint.id],
+                url=self._urls[endpoint.id],
                 namespaces=namespaces(server, nodes),
                 nodes=nodes,
                 secure=secure,
@@ -117,9 +126,7 @@ class Plant:
                 user=endpoint.user,
                 password=_password(endpoint),
             )
-            child = ServerChild(setup, self._heard)
-            child.read_from(self._truth)
-            self._children[endpoint.id] = child
+            self._children[endpoint.id] = ServerChild(setup, self._heard)
 
     async def _first_ready(self, running: list[asyncio.Task[None]]) -> None:
         """Wait until all servers listen, or one of them cannot."""

@@ -1,5 +1,6 @@
 """How a plant is run: speed, seed, addresses, files."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from types import MappingProxyType
 from urllib.parse import urlparse
 
 from connectors.plant.faults import ActiveFault
-from models.errors import InputError
+from models.errors import InputError, Unavailable
 from twin.park import Park
 from twin.parkfile.schema import PlantServer
 
@@ -111,3 +112,25 @@ def urls_of(park: Park, settings: PlantSettings) -> dict[str, str]:
         if parsed.scheme != "opc.tcp" or parsed.port is None:
             raise InputError(f"address {url!r} of {name}", "write opc.tcp://127.0.0.1:4840")
     return urls
+
+
+def check_free(urls: Mapping[str, str]) -> None:
+    """See that every address can be listened at, before anything is started.
+
+    Raises
+    ------
+    Unavailable
+        When one is taken, or not an address of this machine.
+    """
+    for name, url in urls.items():
+        parsed = urlparse(url)
+        family = socket.AF_INET6 if ":" in (parsed.hostname or "") else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((parsed.hostname, parsed.port))
+            except OSError as error:
+                raise Unavailable(
+                    f"{name} cannot listen at {url} ({error.strerror})",
+                    "free the port or choose another with --urls or --port-base",
+                ) from error
