@@ -89,20 +89,21 @@ def kpis(table: pa.Table) -> list[Kpi]:
 def sentence(words: Words, pair: Pair) -> str:
     """Return one difference in words: the effect first, then how sure, then the verdict."""
     language = words.language
-    digits = significant(pair.difference)
-    size = number(abs(pair.difference), digits, language)
+    times, unit = shown_as(words, pair.unit)
+    difference = pair.difference * times
+    size = number(abs(difference), significant(difference), language)
     return words.texts[f"verdict.{_direction(pair)}"].format(
         branch=pair.branch,
         kpi=words.code("kpi", pair.kpi),
-        size=f"{size} {unit_word(words, pair.unit)}".strip(),
+        size=f"{size} {unit}".strip(),
         against=pair.against,
         verdict=words.code("verdict.word", pair.verdict),
     )
 
 
-def unit_word(words: Words, unit: str) -> str:
-    """Return a unit as people write it in this language; a bare number has none."""
-    return "" if unit == "1" else words.code("unit", unit)
+def shown_as(words: Words, unit: str) -> tuple[float, str]:
+    """Return factor and unit a number is shown in: a probability as per cent."""
+    return (100.0, "%") if unit == "1" else (1.0, words.code("unit", unit) if unit else "")
 
 
 def interval(words: Words, low: float, high: float, digits: int) -> str:

@@ -65,6 +65,9 @@ def moment(us: int | None, tz: str, now_us: int) -> str:
 
 def span(minutes: float, language: Language) -> str:
     """Return a duration in its two largest units."""
+    if minutes < 2:
+        second = "giây" if language == "vi" else "s"
+        return f"{round(minutes * 60)}\N{NO-BREAK SPACE}{second}"
     total = round(minutes)
     day, hour, minute = ("ngày", "giờ", "phút") if language == "vi" else ("d", "h", "min")
     if total < 120:

@@ -24,7 +24,7 @@ def group(name: str, control: Component, *, problem: str = "") -> Component:
     children: list[object] = [html.Legend(name, className="label"), control]
     if problem:
         children.append(html.Span(f"▲ {problem}", className="problem", role="alert"))
-    return html.Fieldset(children, className="field bad" if problem else "field")
+    return html.Fieldset(children, className="field group bad" if problem else "field group")
 
 
 def who(words: Words) -> Component:

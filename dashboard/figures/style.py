@@ -83,6 +83,7 @@ def frame(style: Style, *, legend: bool = True, **more: object) -> dict[str, obj
         "showlegend": legend,
         "legend": {
             "orientation": "h",
+            "traceorder": "normal",
             "x": 0,
             "xanchor": "left",
             "y": 1.0,

@@ -11,7 +11,7 @@ from dashboard.components.graph import graph
 from dashboard.components.parts import card, empty, table
 from dashboard.components.picker import choices
 from dashboard.figures.lines import fans
-from dashboard.outcomes import branch_bands, kpis, ordered, pairs, series_names, unit_of, unit_word
+from dashboard.outcomes import branch_bands, kpis, ordered, pairs, series_names, shown_as, unit_of
 from dashboard.page import Page, Visit
 from dashboard.pages.run import chosen_series, mean_of, pair_card
 
@@ -50,7 +50,9 @@ def picker(visit: Visit, runs: Sequence[Run], chosen: Sequence[str]) -> Componen
         links.append(
             core.Link(
                 [
-                    html.Span("✓ " if run.id in chosen else "", **{"aria-hidden": "true"}),
+                    html.Span(
+                        "✓\N{NO-BREAK SPACE}" if run.id in chosen else "", **{"aria-hidden": "true"}
+                    ),
                     f"{run.name} ({run.id})",
                 ],
                 href=visit.href("/whatif/compare", runs=",".join(after)),
@@ -102,7 +104,7 @@ def kpi_card(visit: Visit, found: Sequence[tuple[Run, Outcome]]) -> Component:
     rows = [
         [
             words.code("kpi", kpi),
-            unit_word(words, units[kpi]),
+            shown_as(words, units[kpi])[1],
             *(mean_of(visit, own.get(kpi)) for own in columns.values()),
         ]
         for kpi in names

@@ -3,7 +3,20 @@
 from typing import Final
 
 from dashboard.page import Page
-from dashboard.pages import alarms, compare, energy, logistics, output, overview, run, whatif
+from dashboard.pages import (
+    alarms,
+    asset,
+    compare,
+    endpoints,
+    energy,
+    logistics,
+    output,
+    overview,
+    register,
+    run,
+    tag,
+    whatif,
+)
 
 PAGES: Final[tuple[Page, ...]] = (
     overview.PAGE,
@@ -11,7 +24,12 @@ PAGES: Final[tuple[Page, ...]] = (
     output.PAGE,
     logistics.PAGE,
     alarms.PAGE,
+    endpoints.PAGE,
     whatif.PAGE,
+    register.PAGE,
+    endpoints.DETAIL,
     compare.PAGE,
     run.PAGE,
+    asset.PAGE,
+    tag.PAGE,
 )

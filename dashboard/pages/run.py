@@ -15,6 +15,7 @@ from dashboard.components.picker import choices
 from dashboard.figures.flows import differences
 from dashboard.figures.lines import fan, fans
 from dashboard.outcomes import (
+    Kpi,
     Pair,
     branch_bands,
     interval,
@@ -23,8 +24,8 @@ from dashboard.outcomes import (
     pairs,
     sentence,
     series_names,
+    shown_as,
     unit_of,
-    unit_word,
 )
 from dashboard.page import Desk, Page, Visit
 from dashboard.pages.whatif import GOING, state
@@ -67,10 +68,18 @@ async def body(visit: Visit, run: Run) -> list[Component]:
             className="grid wide-left",
         ),
         html.Div(
-            [kpi_card(visit, outcome), pair_card(visit, pairs(outcome.pairs))], className="grid two"
-        ),
-        html.Div(
-            [provenance_card(visit, run, outcome), spec_card(visit, spec)], className="grid two"
+            [
+                html.Div(
+                    [
+                        kpi_card(visit, outcome),
+                        provenance_card(visit, run, outcome),
+                        spec_card(visit, spec),
+                    ],
+                    className="stack",
+                ),
+                pair_card(visit, pairs(outcome.pairs)),
+            ],
+            className="grid two",
         ),
     ]
 
@@ -179,7 +188,7 @@ def kpi_card(visit: Visit, outcome: Outcome) -> Component:
         rows.append(
             [
                 words.code("kpi", kpi),
-                unit_word(words, unit),
+                shown_as(words, unit)[1],
                 *(mean_of(visit, own.get(name)) for name in names),
             ]
         )
@@ -192,62 +201,61 @@ def kpi_card(visit: Visit, outcome: Outcome) -> Component:
     )
 
 
-def mean_of(visit: Visit, kpi: object) -> Component:
+def mean_of(visit: Visit, kpi: Kpi | None) -> Component:
     """Return a mean with its interval beneath."""
-    mean, low, high = (getattr(kpi, name, float("nan")) for name in ("mean", "low", "high"))
-    digits = significant(mean)
+    if kpi is None:
+        return html.Span("–")
+    times, _ = shown_as(visit.words, kpi.unit)
+    digits = significant(kpi.mean * times)
     return html.Div(
         [
-            html.Div(number(mean, digits, visit.viewer.language)),
-            html.Div(interval(visit.words, low, high, digits), className="muted small nowrap"),
+            html.Div(number(kpi.mean * times, digits, visit.viewer.language)),
+            html.Div(
+                interval(visit.words, kpi.low * times, kpi.high * times, digits),
+                className="muted small nowrap",
+            ),
         ]
     )
 
 
 def pair_card(visit: Visit, found: Sequence[Pair]) -> Component:
     """Return paired differences: effect, interval, then P(better) with its direction."""
-    words, language = visit.words, visit.viewer.language
+    words = visit.words
     title = words("run.pairs")
     if not found:
         return card(title, empty(words("run.one_branch")))
-    rows = [
-        [
-            html.Div(
-                [
-                    html.Div(words.code("kpi", p.kpi)),
-                    html.Div(f"{p.branch} − {p.against}", className="muted small nowrap"),
-                ]
-            ),
-            html.Div(
-                [
-                    html.Div(
-                        f"{number(p.difference, significant(p.difference), language, sign=True)} "
-                        f"{unit_word(words, p.unit)}",
-                        className="nowrap",
-                    ),
-                    html.Div(
-                        interval(words, p.low, p.high, significant(p.difference)),
-                        className="muted small nowrap",
-                    ),
-                ]
-            ),
-            html.Div(
-                [
-                    html.Div(f"{number(p.p_better * 100, 0, language)} %"),
-                    html.Div(words.code("better", p.better), className="muted small nowrap"),
-                ]
-            ),
-            words.code("verdict.word", p.verdict),
-        ]
-        for p in found
-    ]
     head = [
         words("run.kpi"),
         words("run.difference"),
         words("run.p_better"),
         words("run.verdict_short"),
     ]
+    rows = [pair_row(visit, pair) for pair in found]
     return card(title, table(head, rows, label=title, numeric=(1, 2)), extra=words("run.interval"))
+
+
+def pair_row(visit: Visit, pair: Pair) -> list[object]:
+    """Return one paired difference."""
+    words, language = visit.words, visit.viewer.language
+    times, unit = shown_as(words, pair.unit)
+    difference = pair.difference * times
+    digits = significant(difference)
+    effect = f"{number(difference, digits, language, sign=True)} {unit}"
+    return [
+        two_lines(words.code("kpi", pair.kpi), f"{pair.branch} − {pair.against}"),
+        two_lines(effect, interval(words, pair.low * times, pair.high * times, digits)),
+        two_lines(
+            f"{number(pair.p_better * 100, 0, language)} %", words.code("better", pair.better)
+        ),
+        words.code("verdict.word", pair.verdict),
+    ]
+
+
+def two_lines(first: str, second: str) -> Component:
+    """Return a cell of two lines, the second one muted."""
+    return html.Div(
+        [html.Div(first, className="nowrap"), html.Div(second, className="muted small nowrap")]
+    )
 
 
 def provenance_card(visit: Visit, run: Run, outcome: Outcome) -> Component:

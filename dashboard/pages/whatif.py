@@ -112,6 +112,7 @@ def text_card(visit: Visit, typed: Typed) -> Component:
                     value=as_text(visit, typed),
                     className="input yaml",
                     spellCheck=False,
+                    rows=20,
                 ),
             ]
         ),
@@ -142,10 +143,9 @@ async def queue(visit: Visit) -> Component:
         return empty(words("whatif.no_runs"), words("whatif.no_runs_hint"))
     rows = [
         [
-            core.Link(run.name or run.id, href=visit.href(f"/whatif/{run.id}")),
+            core.Link(run.name or run.id, href=visit.href(f"/whatif/{run.id}"), className="nowrap"),
             state(visit, run),
             number(len(run.branches), 0, language),
-            number(run.replications, 0, language),
             moment(run.created_us, visit.park.tz, visit.park.now_us),
             run.submitted_by,
             cancel(visit, run),
@@ -156,13 +156,12 @@ async def queue(visit: Visit) -> Component:
         words("run.name"),
         words("run.state_title"),
         words("run.branches"),
-        words("run.replications"),
         words("run.submitted"),
         words("run.by"),
         "",
     ]
     fast = {"data-fast": ""} if any(run.state in GOING for run in runs) else {}
-    return html.Div(table(head, rows, label=words("whatif.queue"), numeric=(2, 3)), **fast)
+    return html.Div(table(head, rows, label=words("whatif.queue"), numeric=(2,)), **fast)
 
 
 def state(visit: Visit, run: Run) -> Component:
