@@ -106,7 +106,7 @@ def choose(
         When the server does not offer it.
     """
     for endpoint in endpoints:
-        policy = (endpoint.SecurityPolicyUri or "").removeprefix(_POLICY_URI)
+        policy = _policy_name(endpoint)
         if policy == config.policy and endpoint.SecurityMode == _MODES[config.mode]:
             return endpoint
     raise Refused(
@@ -119,10 +119,16 @@ def policies_of(endpoints: Sequence[ua.EndpointDescription]) -> tuple[str, ...]:
     """Policies a server offers, as the park file writes them, without repeats."""
     names: dict[str, None] = {}
     for endpoint in endpoints:
-        policy = (endpoint.SecurityPolicyUri or "").removeprefix(_POLICY_URI)
+        policy = _policy_name(endpoint)
         mode = ua.MessageSecurityMode(endpoint.SecurityMode).name.rstrip("_")
         names["None" if policy == "None" else f"{policy}/{mode}"] = None
     return tuple(names)
+
+
+def _policy_name(endpoint: ua.EndpointDescription) -> str:
+    """Policy of an endpoint without the underscores its URI has (Aes128_Sha256_RsaOaep)."""
+    uri = endpoint.SecurityPolicyUri or ""
+    return uri.removeprefix(_POLICY_URI).replace("_", "")
 
 
 async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> None:
