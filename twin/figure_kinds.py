@@ -203,7 +203,7 @@ _PARK: Final = (
     ),
     _f(
         "cost_today_mvnd",
-        "triệu đ",
+        "MVND",
         1,
         ("Tiền điện hôm nay (tạm tính)", "Energy cost today (provisional)"),
         (
@@ -224,8 +224,8 @@ _PARK: Final = (
         0,
         ("Phần đo được", "Measured share"),
         (
-            "Phần phụ tải có đồng hồ tốt ở từng doanh nghiệp; phần còn lại là ước tính",
-            "Share of the load with a good meter at the tenant; the rest is estimated",
+            "Phần phụ tải lấy từ đồng hồ đang tốt; phần còn lại là ước tính",
+            "Share of the park load that comes from good meters; the rest is estimated",
         ),
         scale=_FULL,
     ),
@@ -239,7 +239,7 @@ _PARK: Final = (
     ),
     _f(
         "output_rate_h",
-        "sp/h",
+        "/h",
         0,
         ("Năng suất", "Output rate"),
         ("Sản phẩm đạt trong 15 phút vừa qua × 4", "Good parts of the last 15 min × 4"),
@@ -394,14 +394,14 @@ _LINE: Final = (
     ),
     _f(
         "rate_h",
-        "sp/h",
+        "/h",
         0,
         ("Năng suất", "Rate"),
         ("Sản phẩm đạt trong 15 phút qua × 4", "Good parts of the last 15 min × 4"),
     ),
     _f(
         "kwh_per_unit",
-        "kWh/sp",
+        "kWh/pc",
         3,
         ("Điện năng mỗi sản phẩm", "Energy per unit"),
         (

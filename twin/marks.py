@@ -1,0 +1,252 @@
+"""Marks in time: copies of the cumulative sums, so that a window's figures are one subtraction.
+
+A mark is set at local midnight and at each full quarter hour, at the first tick on or after it;
+its own time is kept, so lengths are exact even when ticks are rare. Only the tags that figures
+need are kept. Everything here is part of the snapshot of the twin.
+"""
+
+import base64
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from twin.state import ShardState, Totals
+
+Floats = npt.NDArray[np.float64]
+
+QUARTER_US: Final = 15 * 60 * 1_000_000
+QUARTERS_KEPT: Final = 5
+CODES: Final = 4
+"""State codes whose seconds are kept: those of OPC 40001-1."""
+_COUNTER: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Sums of some tags up to one time.
+
+    Parameters
+    ----------
+    at_us
+        Park time [us].
+    total
+        Counter: increase; others: integral of the good value [unit·s].
+    good_s, covered_s
+        Seconds with a good value, and covered [s].
+    code_s
+        [tags, CODES], seconds per state code.
+    """
+
+    at_us: int
+    total: Floats
+    good_s: Floats
+    covered_s: Floats
+    code_s: Floats
+
+    @classmethod
+    def take(
+        cls, state: ShardState, totals: Totals, slots: npt.NDArray[np.int64], now_us: int
+    ) -> "Mark":
+        """Copy the sums of the tags in those dense slots."""
+        counter = state.kind[slots] == _COUNTER
+        return cls(
+            at_us=now_us,
+            total=np.where(counter, totals.increase[slots], totals.integral[slots]),
+            good_s=totals.good_s[slots],
+            covered_s=totals.covered_s[slots],
+            code_s=totals.state_s[slots][:, :CODES],
+        )
+
+    def moved(self, places: npt.NDArray[np.int64]) -> "Mark":
+        """The same mark for another list of tags: `places` holds old positions, -1 for new tags.
+
+        The sums of a new tag were 0 when this mark was set.
+        """
+        known = places >= 0
+        at = np.where(known, places, 0)
+        if not len(self.total):
+            n = len(places)
+            return Mark(
+                at_us=self.at_us,
+                total=np.zeros(n),
+                good_s=np.zeros(n),
+                covered_s=np.zeros(n),
+                code_s=np.zeros((n, CODES)),
+            )
+        return Mark(
+            at_us=self.at_us,
+            total=np.where(known, self.total[at], 0.0),
+            good_s=np.where(known, self.good_s[at], 0.0),
+            covered_s=np.where(known, self.covered_s[at], 0.0),
+            code_s=np.where(known[:, None], self.code_s[at], 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What happened between two marks; the arrays end with one empty entry for missing tags.
+
+    Parameters
+    ----------
+    since_us, until_us
+        The window [us].
+    total, good_s, covered_s, code_s
+        Differences, as in `Mark`.
+    """
+
+    since_us: int
+    until_us: int
+    total: Floats
+    good_s: Floats
+    covered_s: Floats
+    code_s: Floats
+
+    @property
+    def seconds(self) -> float:
+        """Length [s]."""
+        return (self.until_us - self.since_us) / 1e6
+
+    @classmethod
+    def between(cls, first: Mark, second: Mark) -> "Window":
+        """The window from one mark to a later one."""
+        return cls(
+            since_us=first.at_us,
+            until_us=second.at_us,
+            total=np.append(second.total - first.total, 0.0),
+            good_s=np.append(second.good_s - first.good_s, 0.0),
+            covered_s=np.append(second.covered_s - first.covered_s, 0.0),
+            code_s=np.vstack([second.code_s - first.code_s, np.zeros(CODES)]),
+        )
+
+
+@dataclass(slots=True)
+class Today:
+    """What adds up over the local day, quarter hour by quarter hour.
+
+    Attributes
+    ----------
+    cost_vnd, co2_kg
+        Of the closed quarter hours [VND], [kgCO2e].
+    peak_mw
+        Largest mean of a closed quarter hour [MW]; NaN before the first.
+    """
+
+    cost_vnd: float = 0.0
+    co2_kg: float = 0.0
+    peak_mw: float = float("nan")
+
+
+@dataclass(slots=True)
+class Marks:
+    """The marks of a park, and the turns of trucks in the last hour.
+
+    Attributes
+    ----------
+    tags
+        Tag ids the marks hold, in order.
+    midnight, day
+        Mark of the local day, and which day that is.
+    quarters
+        The newest marks of full quarter hours, oldest first.
+    today
+        Sums of the day.
+    turns
+        Gate → (time [us], turn time [min]) of the last hour.
+    """
+
+    tags: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    midnight: Mark | None = None
+    day: date | None = None
+    quarters: list[Mark] = field(default_factory=list)
+    today: Today = field(default_factory=Today)
+    turns: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+    def follow(self, tags: npt.NDArray[np.int64]) -> None:
+        """Hold these tags from now on."""
+        if np.array_equal(tags, self.tags):
+            return
+        position = {int(tag): place for place, tag in enumerate(self.tags)}
+        places = np.array([position.get(int(tag), -1) for tag in tags], np.int64)
+        self.midnight = self.midnight.moved(places) if self.midnight is not None else None
+        self.quarters = [mark.moved(places) for mark in self.quarters]
+        self.tags = tags
+
+    def quarter_due(self, now_us: int) -> bool:
+        """Whether a quarter hour began since the newest mark."""
+        if not self.quarters:
+            return True
+        return now_us // QUARTER_US > self.quarters[-1].at_us // QUARTER_US
+
+    def add_quarter(self, mark: Mark) -> None:
+        """Keep a mark; the oldest ones go."""
+        self.quarters = [*self.quarters, mark][-QUARTERS_KEPT:]
+
+    def start_day(self, day: date, mark: Mark) -> None:
+        """Begin a local day."""
+        self.day, self.midnight, self.today = day, mark, Today()
+
+    def since(self, seconds: float, now: Mark) -> Window | None:
+        """The window back to the newest mark that is at least so old; the oldest one else."""
+        if not self.quarters:
+            return None
+        wanted = now.at_us - round(seconds * 1e6)
+        old = [mark for mark in self.quarters if mark.at_us <= wanted]
+        return Window.between(old[-1] if old else self.quarters[0], now)
+
+    def since_midnight(self, now: Mark) -> Window | None:
+        """The window of the local day so far."""
+        return Window.between(self.midnight, now) if self.midnight is not None else None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "tags": self.tags.tolist(),
+            "midnight": _packed(self.midnight) if self.midnight is not None else None,
+            "day": self.day.isoformat() if self.day is not None else None,
+            "quarters": [_packed(mark) for mark in self.quarters],
+            "today": [self.today.cost_vnd, self.today.co2_kg, self.today.peak_mw],
+            "turns": {gate: [list(turn) for turn in turns] for gate, turns in self.turns.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Marks":
+        """Inverse of `as_dict`; an empty mapping gives marks at birth."""
+        if not data:
+            return cls()
+        midnight, day = data["midnight"], data["day"]
+        return cls(
+            tags=np.array(data["tags"], np.int64),
+            midnight=_unpacked(midnight) if midnight is not None else None,
+            day=date.fromisoformat(day) if day is not None else None,
+            quarters=[_unpacked(mark) for mark in data["quarters"]],
+            today=Today(*data["today"]),
+            turns={
+                gate: [(at, value) for at, value in rows] for gate, rows in data["turns"].items()
+            },
+        )
+
+
+def _packed(mark: Mark) -> dict[str, object]:
+    """A mark as text: exact floats, a tenth of the size of decimals."""
+    columns = np.column_stack([mark.total, mark.good_s, mark.covered_s, mark.code_s])
+    return {
+        "at": mark.at_us,
+        "sums": base64.b64encode(zlib.compress(columns.astype("<f8").tobytes(), 1)).decode(),
+    }
+
+
+def _unpacked(data: Mapping[str, Any]) -> Mark:
+    raw = zlib.decompress(base64.b64decode(data["sums"]))
+    columns = np.frombuffer(raw, "<f8").reshape(-1, 3 + CODES).astype(np.float64)
+    return Mark(
+        at_us=data["at"],
+        total=columns[:, 0].copy(),
+        good_s=columns[:, 1].copy(),
+        covered_s=columns[:, 2].copy(),
+        code_s=columns[:, 3:].copy(),
+    )
