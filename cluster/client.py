@@ -137,6 +137,10 @@ class Client:
         answer = self.raw("POST", "/whatif", content=text.encode(), query=query)
         return cast("dict[str, object]", orjson.loads(answer))
 
+    def put_text(self, path: str, text: str, query: Mapping[str, object]) -> Rows:
+        """Send a text; the list it answers."""
+        return cast("Rows", orjson.loads(self.raw("PUT", path, content=text.encode(), query=query)))
+
     def watch(self, run: str, wait: Callable[[], None]) -> Iterator[dict[str, object]]:
         """One run again and again until it has ended."""
         while True:

@@ -103,6 +103,14 @@ class HistoryReader:
             found = _thinned_by_kind(found, kinds, query.points)
         return _named(found, rows, WINDOW)
 
+    def samples(self, cut: Cut, rows: Sequence[TagRow], since_us: int, until_us: int) -> pa.Table:
+        """Raw samples of tags."""
+        return self._history.read_raw(cut, [row.tag for row in rows], since_us, until_us)
+
+    def last(self, cut: Cut, rows: Sequence[TagRow], at_us: int) -> pa.Table:
+        """The last sample of each tag at or before a time."""
+        return self._history.latest_before(cut, [row.tag for row in rows], at_us)
+
     def state(
         self, cut: Cut, rows: Sequence[TagRow], at_us: int, known_at_us: int | None
     ) -> pa.Table:

@@ -18,10 +18,11 @@ from cluster import outcomes
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import RunRow
 from cluster.ports import Outcome, Run, RunState
-from cluster.whatif_tasks import Compiled, Piece, WhatifWork
+from cluster.whatif_tasks import Work
 from cluster.workers import Workers
 from connectors.clock import wall_us
-from models.errors import Conflict, Corrupt, TwinError, Unavailable
+from models.errors import Conflict, TwinError, Unavailable
+from twin.whatif.plan import Piece
 
 logger = logging.getLogger(__name__)
 
@@ -64,15 +65,14 @@ class Request:
 
     name: str
     park: str
+    origin: str
     horizon_us: int
     branches: tuple[str, ...]
     replications: int
 
 
-Start = Callable[[str, str], Awaitable[tuple[bytes, int]]]
-"""``start(park, spec)``: the state a run starts from, and its park time [us]."""
-ParkText = Callable[[str], str]
-"""Text of a park's file."""
+MakePlan = Callable[[str, str], Awaitable[tuple[bytes, int]]]
+"""``make_plan(park, text)``: everything a run needs, and the park time it starts from [us]."""
 
 
 class JobQueue:
@@ -88,8 +88,8 @@ class JobQueue:
         What is done in them.
     folder
         Where outcomes are kept.
-    start, park_text
-        Where a run starts from.
+    make_plan
+        Makes the plan of a run when it begins for the first time.
     free
         Free part of the disk.
     settings
@@ -100,15 +100,14 @@ class JobQueue:
         self,
         store: MetadataStore,
         workers: Workers,
-        work: WhatifWork,
+        work: Work,
         folder: Path,
-        start: Start,
-        park_text: ParkText,
+        make_plan: MakePlan,
         free: Callable[[], float] = lambda: 1.0,
         settings: JobSettings | None = None,
     ) -> None:
         self._store, self._workers, self._work, self._folder = store, workers, work, folder
-        self._start, self._park_text, self._free = start, park_text, free
+        self._make_plan, self._free = make_plan, free
         self._settings = settings or JobSettings()
         self._owner = uuid.uuid4().hex
         self._active: dict[str, asyncio.Task[None]] = {}
@@ -195,9 +194,12 @@ class JobQueue:
                     return
                 task = asyncio.create_task(self._run(row), name=f"run {row.id}")
                 self._active[row.id] = task
-                task.add_done_callback(lambda _done, run=row.id: self._active.pop(run, None))
+                task.add_done_callback(self._ended)
         except Unavailable as error:
             logger.warning("the queue waits", extra={"cause": str(error)})
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._active = {run: other for run, other in self._active.items() if other is not task}
 
     async def _run(self, row: RunRow) -> None:
         """One attempt; every ending leaves the row in a state of its own."""
@@ -222,7 +224,7 @@ class JobQueue:
             self._failed(row, f"it took longer than {self._settings.run_s:.0f} s and was stopped")
         except Unavailable as error:
             self._try_again(row, str(error))
-        except (TwinError, OSError, Corrupt) as error:
+        except (TwinError, OSError) as error:
             self._failed(row, str(error))
         except Exception as error:
             logger.exception("a run broke", extra={"run": row.id})
@@ -232,29 +234,26 @@ class JobQueue:
 
     async def _simulate(self, row: RunRow, progress: "Progress") -> Outcome:
         """Compile, run pieces until the plan wants no more, and combine."""
-        snapshot = row.snapshot
-        if snapshot is None:
-            snapshot, from_us = await self._start(row.park, row.spec)
-            await asyncio.to_thread(self._store.keep_snapshot, row.id, snapshot, from_us)
-        limit_s = self._settings.task_s
-        compiled: Compiled = await self._workers.call(
-            self._work.compile, self._park_text(row.park), snapshot, row.spec, limit_s=limit_s
-        )
-        plan = self._workers.share(compiled.plan)
-        parts: list[object] = []
-        pieces: Sequence[Piece] = compiled.pieces
+        plan = row.plan
+        if plan is None:
+            plan, from_us = await self._make_plan(row.park, row.spec)
+            await asyncio.to_thread(self._store.keep_plan, row.id, plan, from_us)
+        work, call, limit_s = self._work, self._workers.call, self._settings.task_s
+        pieces = await call(work.compile, plan, limit_s=limit_s)
+        shared = self._workers.share(plan)
+        parts: list[bytes] = []
         while pieces:
             progress.total += len(pieces)
-            parts += await self._all(plan, pieces, progress)
-            pieces = await self._workers.call(self._work.more, plan, parts, limit_s=limit_s)
-        return await self._workers.call(self._work.combine, plan, parts, limit_s=limit_s)
+            parts += await self._all(shared, pieces, progress)
+            pieces = await call(work.more, shared, parts, limit_s=limit_s)
+        return await call(work.combine, shared, parts, limit_s=limit_s)
 
     async def _all(
         self, plan: object, pieces: Sequence[Piece], progress: "Progress"
-    ) -> list[object]:
+    ) -> list[bytes]:
         """Results of pieces in their order, whoever is ready first."""
 
-        async def one(piece: Piece) -> object:
+        async def one(piece: Piece) -> bytes:
             async with self._slots:
                 part = await self._workers.call(
                     self._work.run, plan, piece, limit_s=self._settings.task_s

@@ -53,6 +53,10 @@ class DataFolder:
         """Sealed tables of a park."""
         return self.root / "parks" / park / "memory"
 
+    def restored(self, park: str) -> Path:
+        """Mark of a memory that was restored without a journal."""
+        return self.root / "parks" / park / "restored"
+
     def buffer(self, source: str) -> Path:
         """Disk buffer of a gateway."""
         return self.root / "gateways" / source

@@ -55,6 +55,7 @@ class LivePark:
     ) -> None:
         self.park, self.settings, self.store = park, settings, store
         self.reader = HistoryReader(service.folder.memory(park.id))
+        self.rows: tuple[TagRow, ...] = ()
         self.dictionary = Dictionary(())
         self.statuses: list[EndpointStatus] = []
         self.measures = GatewayMeasures()
@@ -90,7 +91,7 @@ class LivePark:
         self._actor = cast("ActorHandle[object]", ParkActor.remote(self._host_settings()))
         born = cast("Born", await self.ask("born"))
         one_root.check(one_root.roots(), born.roots, f"the twin of {self.id}")
-        self.dictionary = Dictionary(born.rows)
+        self._learn(born.rows)
         self._tell_changes(born.changes)
         self._ids = tuple(spec.id for spec in born.specs)
         self.specs = born.specs
@@ -108,11 +109,26 @@ class LivePark:
         await self.ask_gateway("put_all", configs)
         await self._look_at_gateway()
 
-    async def rebind(self) -> None:
+    async def plan(self, park: Park) -> tuple[TagChange, ...]:
+        """What adopting an edited file would do to the tags."""
+        endpoints = await asyncio.to_thread(self.store.endpoints, self.id)
+        mappings = await asyncio.to_thread(self.store.mappings, self.id)
+        wanted = bindings.wanted(park, endpoints, mappings)
+        return cast("tuple[TagChange, ...]", await self.ask("plan", wanted))
+
+    async def adopt(self, park: Park) -> tuple[TagChange, ...]:
+        """Go on with an edited file."""
+        self.park = park
+        await asyncio.to_thread(self._remember)
+        return await self.rebind()
+
+    async def rebind(self) -> tuple[TagChange, ...]:
         """Bring tags and endpoints to what the store says, after a change of it."""
-        self._tell_changes(cast("tuple[TagChange, ...]", await self.ask("apply")))
-        self.dictionary = Dictionary(cast("tuple[TagRow, ...]", await self.ask("rows")))
+        changes = cast("tuple[TagChange, ...]", await self.ask("apply"))
+        self._tell_changes(changes)
+        self._learn(cast("tuple[TagRow, ...]", await self.ask("rows")))
         await self.connect()
+        return changes
 
     async def close(self) -> None:
         """Stop the gateway, then the twin."""
@@ -245,6 +261,9 @@ class LivePark:
                 applied_us=wall_us(),
             )
         )
+
+    def _learn(self, rows: tuple[TagRow, ...]) -> None:
+        self.rows, self.dictionary = rows, Dictionary(rows)
 
     def _tell_changes(self, changes: Sequence[TagChange]) -> None:
         counts = Counter(change.action for change in changes)

@@ -17,19 +17,24 @@ import pyarrow.compute as pc
 from cluster import logs, one_root
 from cluster.bindings import wanted
 from cluster.layout import DataFolder
+from cluster.logic import park_logic
 from cluster.metadata.store import MetadataStore
 from cluster.park_clock import ParkTime
+from cluster.replay import record
 from connectors.clock import wall_us
 from connectors.coverage import KIND_COVERAGE, KIND_KEY
 from models.errors import ShardOwned, TwinError
 from twin.disk import OsDisk
 from twin.effects import Effect
 from twin.figures import FigureSpec, Now
+from twin.marks import Marks
 from twin.memory.backup import backup
 from twin.memory.settings import DAY_US
 from twin.memory.store import Memory
+from twin.now import FigureBook
 from twin.park import Park
 from twin.parkfile.load import read_park
+from twin.samples import from_us
 from twin.shard import Cut, Delivered, Shard
 from twin.tags import Binding, TagChange, TagRow
 from twin.whatif import snapshot
@@ -139,10 +144,11 @@ class ParkHost:
         self._park, bindings = wanted_park(settings)
         self._clock = ParkTime(Path(settings.clock) if settings.clock else None)
         self._memory = Memory.open(settings.folder.memory(settings.park))
-        self._shard = open_when_free(settings, self._memory)
+        self._shard = open_when_free(settings, self._park, self._memory)
         self._changes = self._apply(bindings)
+        settings.folder.restored(settings.park).unlink(missing_ok=True)
         self._rows = 0
-        self._book = NoFigures()
+        self._marks = Marks()
         self._sealer = Sealer(self._shard, self._memory, settings)
 
     def born(self) -> Born:
@@ -170,7 +176,7 @@ class ParkHost:
         self._sealer.look()
         return Pulse(
             pid=os.getpid(),
-            now=self._book.now(self._shard.state, now_us),
+            now=self._figures(now_us),
             speed=self._clock.speed,
             alarms={},
             age_s=self._silence_s(),
@@ -232,6 +238,8 @@ class ParkHost:
     def backup(self, to: str) -> dict[str, object]:
         """Seal, then copy the memory into a new folder."""
         self.seal()
+        # The newest state goes along: a restored twin then knows what was true, not an hour ago.
+        self._memory.put_snapshot(self._shard.now_us, self._shard.offset, self._shard.snapshot())
         made = backup(self._memory, Path(to))
         return {"to": to, "files": made.files, "bytes": made.size}
 
@@ -243,7 +251,13 @@ class ParkHost:
     def close(self) -> None:
         """End a seal under way and give the folder up."""
         self._sealer.finish()
+        record(self._settings.folder.shard(self._settings.park).parent, *self.digest())
         self._shard.close()
+
+    def _figures(self, now_us: int) -> Now:
+        state = self._shard.state
+        mark = self._book.advance(state, state.totals(now_us), self._marks, now_us)
+        return self._book.compute(state, self._marks, mark, now_us)
 
     def _silence_s(self) -> float:
         """Wall seconds since anything was heard."""
@@ -251,20 +265,20 @@ class ParkHost:
         known = state.seen_us[state.known]
         return (wall_us() - int(known.max())) / _MICRO if len(known) else math.inf
 
+    def _keep_text(self) -> None:
+        """Keep the park file beside the journal, so that a replay needs nothing else."""
+        folder = self._settings.folder.shard(self._settings.park).parent
+        draft = folder / "park.yaml.new"
+        draft.write_text(self._park.text, encoding="utf-8")
+        draft.replace(folder / "park.yaml")
+
     def _apply(self, bindings: Sequence[Binding]) -> tuple[TagChange, ...]:
-        return self._shard.apply_park(bindings, self._park.text, self._clock()).changes
-
-
-class NoFigures:
-    specs: tuple[FigureSpec, ...] = ()
-
-    def now(self, state: object, now_us: int) -> Now:
-        return Now(
-            now_us=now_us,
-            value=np.zeros(0),
-            quality=np.zeros(0, np.uint8),
-            measured=np.zeros(0, np.float32),
-        )
+        self._keep_text()
+        now_us = self._clock()
+        changes = self._shard.apply_park(bindings, self._park.text, now_us).changes
+        self._book = FigureBook(self._park, from_us(now_us).year)
+        self._book.learn(self._shard.dictionary)
+        return changes
 
 
 class Sealer:
@@ -356,7 +370,7 @@ def wanted_park(settings: HostSettings) -> tuple[Park, tuple[Binding, ...]]:
     return park, wanted(park, endpoints, mappings)
 
 
-def open_when_free(settings: HostSettings, memory: Memory) -> Shard:
+def open_when_free(settings: HostSettings, park: Park, memory: Memory) -> Shard:
     """Open the shard; a dead owner's lock is waited for.
 
     Raises
@@ -373,6 +387,8 @@ def open_when_free(settings: HostSettings, memory: Memory) -> Shard:
                 now_us=wall_us(),
                 disk=OsDisk(),
                 memory=memory,
+                logic=park_logic(park),
+                restored=settings.folder.restored(settings.park).exists(),
             )
         except ShardOwned:
             if time.monotonic() >= until_s:

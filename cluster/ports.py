@@ -31,6 +31,7 @@ from models.errors import (
 from twin.alarms import Alarm, AlarmState, Priority
 from twin.figures import Action, FigureSpec, Headroom
 from twin.label import Label
+from twin.tags import TagChange
 from twin.whatif.outcome import Outcome, Provenance
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Run",
     "RunState",
     "Tag",
+    "TagChange",
     "TestStep",
     "TwinError",
     "Unavailable",
@@ -379,6 +381,9 @@ class Operations(Protocol):
 
     async def note(self, park: str, asset: str, text: str, by: str) -> None:
         """Keep a note at an asset."""
+
+    async def apply(self, park: str, text: str, *, dry_run: bool) -> Sequence[TagChange]:
+        """Bring a park to an edited file; what that does to its tags."""
 
     async def backup(self, park: str, to: str) -> Mapping[str, object]:
         """Back the memory of a park up into a new folder of the server."""

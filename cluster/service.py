@@ -36,14 +36,16 @@ from cluster.ports import (
     Vitals,
 )
 from cluster.settings import ParkSettings, ServiceSettings
-from cluster.whatif_tasks import ParkWork, WhatifStart
+from cluster.whatif_start import WhatifStart
+from cluster.whatif_tasks import PARK_WORK
 from cluster.workers import RayWorkers
 from connectors.clock import wall_us
 from models.errors import InputError, NotFound, TwinError, Unavailable
 from twin.disk import OsDisk
 from twin.park import Park
-from twin.parkfile.load import load_park
+from twin.parkfile.load import load_park, read_park
 from twin.shard import Cut, Delivered
+from twin.tags import TagChange
 
 logger = logging.getLogger(__name__)
 
@@ -123,15 +125,14 @@ class Service:
         self._tasks.append(asyncio.create_task(self._jobs.dispatch(), name="what-if"))
 
     def _queue(self, slots: int) -> JobQueue:
-        files = {park.id: park.text for park, _ in self._files}
+        store, settings = self._need_store(), self._settings
         return JobQueue(
-            self._need_store(),
+            store,
             RayWorkers(slots),
-            ParkWork(),
-            self._settings.folder.runs,
-            WhatifStart(self._parks, self._need_store()).state,
-            files.__getitem__,
-            lambda: OsDisk().free_fraction(self._settings.folder.root),
+            PARK_WORK,
+            settings.folder.runs,
+            WhatifStart(self._parks, store, settings).plan,
+            lambda: OsDisk().free_fraction(settings.folder.root),
         )
 
     async def _open(self, park: Park, chosen: ParkSettings) -> None:
@@ -367,6 +368,18 @@ class Service:
         call = live.ask("deliver", f"{park}-{source}", session, seq, batch)
         answer = cast("Delivered", await call)
         return Receipt(session=answer.session, acked_seq=answer.acked_seq, expect=answer.expect)
+
+    async def apply(self, park: str, text: str, *, dry_run: bool) -> Sequence[TagChange]:
+        """Bring a park to an edited file; what that does to its tags."""
+        live = self._park(park)
+        edited = await asyncio.to_thread(read_park, text, live.settings.file)
+        if edited.id != park:
+            raise InputError(f"the file holds park {edited.id!r}", f"send that of {park!r}", "id")
+        if dry_run:
+            return await live.plan(edited)
+        changes = await live.adopt(edited)
+        await self._audit("", "park.apply", park, {"digest": edited.digest})
+        return changes
 
     async def backup(self, park: str, to: str) -> Mapping[str, object]:
         """Back the memory of a park up into a new folder of the server."""

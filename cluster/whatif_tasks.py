@@ -1,57 +1,65 @@
-"""What a what-if is made of, as plain functions that run in any process."""
+"""What a what-if is made of, as plain functions that run in any process; plans travel as bytes."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from importlib import metadata
+from typing import Final
 
 from cluster.ports import Outcome
-
-Piece = object
-"""One task of a plan; opaque here."""
+from twin.whatif.plan import Piece, Plan, combine_parts, compile_plan, more_pieces, run_piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
-    """A plan and its first pieces."""
+class Work:
+    """The four steps of a run.
 
-    plan: object
-    pieces: tuple[Piece, ...]
+    Parameters
+    ----------
+    compile
+        Plan → first pieces; checks everything.
+    run
+        Plan and piece → its part.
+    more
+        Plan and parts → further pieces the stopping rule asks for.
+    combine
+        Plan and parts in the order of their pieces → outcome.
+    """
 
-
-class WhatifWork(Protocol):
-    """The four steps; every one of them may run in another process."""
-
-    def compile(self, park_text: str, snapshot: bytes, spec: str) -> Compiled:
-        """Read the texts, apply the changes and plan the tasks."""
-
-    def run(self, plan: object, piece: Piece) -> object:
-        """Simulate one piece."""
-
-    def more(self, plan: object, parts: Sequence[object]) -> tuple[Piece, ...]:
-        """Further pieces the stopping rule asks for; none when it is content."""
-
-    def combine(self, plan: object, parts: Sequence[object]) -> Outcome:
-        """Make the outcome of all parts."""
+    compile: Callable[[bytes], tuple[Piece, ...]]
+    run: Callable[[bytes, Piece], bytes]
+    more: Callable[[bytes, Sequence[bytes]], tuple[Piece, ...]]
+    combine: Callable[[bytes, Sequence[bytes]], Outcome]
 
 
-class ParkWork:
-    def compile(self, park_text, snapshot, spec):
-        raise NotImplementedError
-
-    def run(self, plan, piece):
-        raise NotImplementedError
-
-    def more(self, plan, parts):
-        return ()
-
-    def combine(self, plan, parts):
-        raise NotImplementedError
+def compile_bytes(plan: bytes) -> tuple[Piece, ...]:
+    """First pieces of a plan."""
+    return compile_plan(Plan.from_bytes(plan))
 
 
-class WhatifStart:
-    def __init__(self, parks, store):
-        self._parks = parks
+def run_bytes(plan: bytes, piece: Piece) -> bytes:
+    """One part."""
+    return run_piece(Plan.from_bytes(plan), piece)
 
-    async def state(self, park, spec):
-        live = self._parks[park]
-        return await live.ask("whatif_snapshot"), live.now_us
+
+def more_bytes(plan: bytes, parts: Sequence[bytes]) -> tuple[Piece, ...]:
+    """Pieces still wanted."""
+    return more_pieces(Plan.from_bytes(plan), parts)
+
+
+def combine_bytes(plan: bytes, parts: Sequence[bytes]) -> Outcome:
+    """The outcome."""
+    return combine_parts(Plan.from_bytes(plan), parts)
+
+
+PARK_WORK: Final = Work(
+    compile=compile_bytes, run=run_bytes, more=more_bytes, combine=combine_bytes
+)
+
+
+@cache
+def libraries_hash() -> str:
+    """SHA-256 over the names and versions of everything installed, for provenance."""
+    found = {f"{d.name.lower()}=={d.version}" for d in metadata.distributions()}
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()

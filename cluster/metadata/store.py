@@ -217,11 +217,11 @@ class MetadataStore:
             row.progress, row.heartbeat_us = progress, now_us
             return row.cancel_by
 
-    def keep_snapshot(self, run: str, snapshot: bytes, from_us: int) -> None:
-        """Keep the state a run starts from, so that a retry starts from the same."""
+    def keep_plan(self, run: str, plan: bytes, from_us: int) -> None:
+        """Keep everything a run starts from, so that a retry starts from the same."""
         with self._session() as session:
             row = session.get_one(RunRow, run)
-            row.snapshot, row.from_us = snapshot, from_us
+            row.plan, row.from_us = plan, from_us
 
     def finish_run(
         self,

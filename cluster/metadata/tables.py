@@ -73,7 +73,7 @@ class RunRow(Base):
     name: Mapped[str] = mapped_column(String(200))
     park: Mapped[str] = mapped_column(String(64), index=True)
     spec: Mapped[str] = mapped_column(Text)
-    snapshot: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
+    plan: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
     state: Mapped[str] = mapped_column(String(16), index=True)
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     priority: Mapped[int] = mapped_column(Integer, default=0)

@@ -10,6 +10,7 @@ from cluster.routes.alarms import alarms_router
 from cluster.routes.endpoints import endpoints_router
 from cluster.routes.health import health_router, metrics_router
 from cluster.routes.ingest import ingest_router
+from cluster.routes.keeping import keeping_router
 from cluster.routes.parks import parks_router
 from cluster.routes.whatif import whatif_router
 
@@ -47,6 +48,7 @@ def create_api(service: ParkService, operations: Operations, version: str) -> Fa
         endpoints_router(service),
         whatif_router(service),
         ingest_router(operations),
+        keeping_router(operations),
     ):
         house.include_router(router)
     api.include_router(house)

@@ -34,7 +34,7 @@ def _queue(router: APIRouter, service: ParkService) -> None:
         priority: Annotated[int, Query(ge=-100, le=100)] = 0,
     ) -> Response:
         """Queue a what-if; the body is its YAML or JSON text."""
-        text = _text(await request.body())
+        text = text_of(await request.body())
         return answer(await service.whatif_submit(text, by, priority), 202)
 
     @router.get("/parks/{park}/whatif", responses={200: {"model": list[shape(Run)]}})  # type: ignore[misc]
@@ -86,7 +86,14 @@ def _results(router: APIRouter, service: ParkService) -> None:
         return answer({"pairs": plain(found.pairs), "provenance": found.provenance})
 
 
-def _text(body: bytes) -> str:
+def text_of(body: bytes) -> str:
+    """The text of a body.
+
+    Raises
+    ------
+    InputError
+        When it is not UTF-8.
+    """
     try:
         return body.decode()
     except UnicodeDecodeError as error:

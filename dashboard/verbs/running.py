@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from cluster import launch
+from cluster.edge import EdgeSettings
 from cluster.ports import InputError
 from dashboard.verbs.verb import verb
 
@@ -78,7 +79,8 @@ def gateway(
     log_level: Level = "INFO",
 ) -> None:
     """Read endpoints here and deliver them to a service elsewhere; listens at no port."""
-    launch.gateway(park, to, source, data, for_s, _level(log_level), typer.echo)
+    edge = EdgeSettings(url=to, source=source, folder=data, for_s=for_s)
+    launch.gateway(park, edge, _level(log_level), typer.echo)
 
 
 def serve(settings: Annotated[Path, typer.Argument(help="Settings of the supervisor")]) -> None:

@@ -68,7 +68,7 @@ def _runs() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("park", sa.String(64), nullable=False, index=True),
         sa.Column("spec", sa.Text, nullable=False),
-        sa.Column("snapshot", sa.LargeBinary),
+        sa.Column("plan", sa.LargeBinary),
         sa.Column("state", sa.String(16), nullable=False, index=True),
         sa.Column("progress", sa.Float, nullable=False),
         sa.Column("priority", sa.Integer, nullable=False),

@@ -1,0 +1,137 @@
+"""A gateway outside the service: reads endpoints in the plant and delivers over HTTP."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import orjson
+import pyarrow as pa
+
+from cluster.client import error_of
+from connectors.clock import wall_us
+from connectors.gateway import Gateway
+from connectors.opcua.config import endpoint_config
+from connectors.opcua.security import Pki
+from models.errors import Unavailable
+from twin.park import Park
+from twin.shard import Delivered
+from twin.tags import Binding, TagRow
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSettings:
+    """What a gateway at the edge needs: where it delivers, its name, and its folder."""
+
+    url: str
+    source: str
+    folder: Path
+    for_s: float | None = None
+
+
+class Edge:
+    """One gateway process.
+
+    Parameters
+    ----------
+    park
+        The park whose endpoints it reads.
+    settings
+        Where and how.
+    tell
+        Gets each line for the console.
+    """
+
+    def __init__(self, park: Park, settings: EdgeSettings, tell: Callable[[str], None]) -> None:
+        self._park, self._settings, self._tell = park, settings, tell
+        self._http = httpx.AsyncClient(
+            base_url=f"{settings.url.rstrip('/')}/api/v1", timeout=30.0, trust_env=False
+        )
+
+    async def run(self) -> None:
+        """Read and deliver until SIGINT, SIGTERM or the time is over."""
+        gateway = Gateway(
+            source=self._settings.source,
+            folder=self._settings.folder,
+            deliver=self._deliver,
+            new_session=self._session,
+            pki=Pki(self._settings.folder / "pki"),
+        )
+        rows = await self._tags()
+        configs = [endpoint_config(e, rows) for e in self._park.endpoints.values()]
+        await gateway.start(configs)
+        self._tell(f"reading {len(configs)} endpoint(s), delivering to {self._settings.url}")
+        try:
+            await self._until_stopped()
+        finally:
+            await gateway.stop()
+            await self._http.aclose()
+
+    async def _until_stopped(self) -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.for_s):
+                await stopped.wait()
+
+    async def _tags(self) -> list[TagRow]:
+        """Numbers of the tags, from the service; it is waited for."""
+        while True:
+            try:
+                found = await self._get(f"/parks/{self._park.id}/tags")
+                break
+            except Unavailable as error:
+                self._tell(f"waiting for the service: {error}")
+                await asyncio.sleep(_LOOK_S)
+        tags = {str(row["path"]): int(str(row["tag"])) for row in found}
+        return [_row(tags[b.path], b) for b in self._park.bindings if b.path in tags]
+
+    async def _session(self) -> int:
+        query = {"source": self._settings.source}
+        answer = await self._send(f"/ingest/{self._park.id}/session", b"", query)
+        return int(str(answer["session"]))
+
+    async def _deliver(
+        self, source: str, session: int, seq: int, batch: pa.RecordBatch
+    ) -> Delivered:
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+            writer.write_batch(batch)
+        query = {"source": source, "session": str(session), "seq": str(seq)}
+        body = sink.getvalue().to_pybytes()
+        answer = await self._send(f"/ingest/{self._park.id}", body, query)
+        return Delivered(**answer)  # type: ignore[arg-type]
+
+    async def _get(self, path: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = orjson.loads(await self._ask("GET", path, None, {}))
+        return found
+
+    async def _send(self, path: str, body: bytes, query: dict[str, str]) -> dict[str, object]:
+        found: dict[str, object] = orjson.loads(await self._ask("POST", path, body, query))
+        return found
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | None, query: dict[str, str]
+    ) -> bytes:
+        try:
+            answer = await self._http.request(method, path, content=body, params=query)
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self._settings.url} does not answer ({error})") from error
+        if answer.is_error:
+            raise error_of(answer.status_code, answer.content)
+        return answer.content
+
+
+def _row(tag: int, binding: Binding) -> TagRow:
+    return TagRow(tag=tag, binding=binding, valid_from_us=wall_us())

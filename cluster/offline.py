@@ -1,0 +1,144 @@
+"""What verbs do without a service: check, schema, restore, migrate, a what-if right here."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from cluster.layout import DataFolder
+from cluster.metadata.store import MetadataStore
+from cluster.ports import Outcome
+from cluster.supervisor import only_one
+from cluster.whatif_tasks import (
+    combine_bytes,
+    compile_bytes,
+    libraries_hash,
+    more_bytes,
+    run_bytes,
+)
+from cluster.whatif_texts import read_request
+from cluster.whatif_texts import schema as whatif_schema
+from connectors.clock import wall_us
+from models.errors import InputError
+from twin.memory.backup import restore as restore_memory
+from twin.memory.migrate import migrate as migrate_memory
+from twin.parkfile.load import json_schema, load_park
+from twin.whatif.plan import Plan
+from twin.whatif.snapshot import nominal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a sound park file holds."""
+
+    park: str
+    sites: int
+    assets: int
+    tags: int
+    endpoints: int
+    rules: int
+    digest: str
+
+
+def check(file: Path) -> Checked:
+    """Read a park file.
+
+    Raises
+    ------
+    InvalidInput
+        With every fault.
+    """
+    park = load_park(file)
+    return Checked(
+        park=park.id,
+        sites=len(park.spec.sites),
+        assets=len(park.assets),
+        tags=len(park.bindings),
+        endpoints=len(park.endpoints),
+        rules=len(park.spec.rules),
+        digest=park.digest,
+    )
+
+
+def schema(kind: str) -> Mapping[str, object]:
+    """JSON Schema of ``park`` or ``whatif``.
+
+    Raises
+    ------
+    InputError
+        When there is no such kind.
+    """
+    kinds = {"park": json_schema, "whatif": whatif_schema}
+    if kind not in kinds:
+        raise InputError(f"no schema of {kind!r}", f"one of {', '.join(kinds)}", "kind")
+    return kinds[kind]()
+
+
+def run_whatif(text: str, park_file: Path, workers: int) -> Outcome:
+    """Run a what-if from the park file alone: an empty park, or nothing measured yet."""
+    park = load_park(park_file)
+    request = read_request(text, {park.id: park})
+    if request.origin not in {"now", "empty"}:
+        raise InputError(
+            f"from {request.origin!r} needs a service", "submit it, or start from empty", "from"
+        )
+    plan = Plan(
+        park_text=park.text,
+        snapshot=nominal(park, wall_us()).to_json(),
+        text=text,
+        lock_hash=libraries_hash(),
+    ).to_bytes()
+    parts: list[bytes] = []
+    pieces = compile_bytes(plan)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        while pieces:
+            if workers == 1:
+                parts += [run_bytes(plan, piece) for piece in pieces]
+            else:
+                parts += pool.map(run_bytes, [plan] * len(pieces), pieces)
+            pieces = more_bytes(plan, parts)
+    return combine_bytes(plan, parts)
+
+
+def restore(data: DataFolder, park: str, source: Path) -> int:
+    """Put a backup of a park's memory in place; what was there is kept beside it.
+
+    Returns
+    -------
+    int
+        Number of files.
+
+    Raises
+    ------
+    Conflict
+        While a service uses the data folder.
+    Refused, Corrupt
+        When the backup is not whole.
+    """
+    with only_one(data):
+        target = data.memory(park)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f"memory.before-{time.strftime('%Y%m%dT%H%M%S')}")
+        taken = target.exists() and any(target.iterdir())
+        if taken:
+            target.rename(aside)
+        try:
+            files = restore_memory(source, target)
+        except BaseException:
+            if taken:
+                aside.rename(target)
+            raise
+        if not (data.shard(park) / "journal").exists():
+            data.restored(park).touch()
+        return files
+
+
+def migrate(data: DataFolder, database: str = "") -> Mapping[str, tuple[int, ...]]:
+    """Bring everything in a data folder to this version's format; what was done, per part."""
+    with only_one(data):
+        MetadataStore.open(data.root, database).close()
+        folder = data.root / "parks"
+        parks = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+        return {park: migrate_memory(data.memory(park)) for park in parks}
