@@ -298,5 +298,5 @@
             looking = requestAnimationFrame(function () { looking = 0; watch(); });
         }
     }).observe(document.body, {childList: true, subtree: true});
-    window.parkLive = {state: now, beat: beat};
+    window.parkLive = {state: now, beat: beat, cut: function () { if (socket) { socket.close(); } }};
 })();

@@ -302,12 +302,10 @@ def wire(app: Dash, desk: Desk) -> None:
             raise PreventUpdate
         if not ids:
             return no_update, no_update, no_update, done(visit.words("alarms.choose"))
-        for_minutes = minutes if triggered() == "alarms-shelve" else 0.0
-        await visit.service.shelve(visit.park.id, ids, by or "", for_minutes, reason or "")
-        said = done(
-            visit.words("alarms.shelved" if for_minutes else "alarms.unshelved", n=str(len(ids)))
-        )
-        return *await current(desk, search), [], said
+        span = minutes if triggered() == "alarms-shelve" else 0.0
+        await visit.service.shelve(visit.park.id, ids, by or "", span, reason or "")
+        said = visit.words("alarms.shelved" if span else "alarms.unshelved", n=str(len(ids)))
+        return *await current(desk, search), [], done(said)
 
 
 def chosen_ids(chosen: Sequence[Mapping[str, object]] | None) -> list[str]:

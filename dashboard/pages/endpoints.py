@@ -59,6 +59,7 @@ async def listing(visit: Visit) -> Component:
             numeric=(2, 3, 4, 5, 6, 7),
         ),
         extra=words("endpoints.up", n=str(up), all=str(len(found))),
+        kind="card-endpoints",
     )
 
 
@@ -71,7 +72,6 @@ COLUMNS: Final = (
     "offset",
     "gaps",
     "bridge",
-    "security",
 )
 
 
@@ -83,6 +83,7 @@ def row(visit: Visit, each: EndpointStatus) -> list[object]:
             [
                 core.Link(each.id, href=visit.href(f"/endpoints/{each.id}"), className="strong"),
                 html.Div(each.url, className="muted small nowrap"),
+                html.Div(each.security, className="muted small nowrap"),
             ]
         ),
         html.Div([state(visit, each), html.Div(cause(visit, each), className="muted small")]),
@@ -92,7 +93,6 @@ def row(visit: Visit, each: EndpointStatus) -> list[object]:
         offset(visit, each),
         lost(visit, each),
         "–" if each.bridge_s is None else span(each.bridge_s / 60, language),
-        html.Span(each.security, className="small"),
     ]
 
 

@@ -149,9 +149,14 @@ def bands_card(visit: Visit, outcome: Outcome) -> Component:
     return card(
         title,
         choices(visit, "series", options, series),
-        graph("run-bands", figure, height=320, label=title),
+        graph("run-bands", figure, height=beside(outcome), label=title),
         html.P(words("run.bands_hint"), className="muted small"),
     )
+
+
+def beside(outcome: Outcome) -> int:
+    """Return the height at which the bands end where the differences beside them end."""
+    return max(300, 8 + 26 * outcome.pairs.num_rows)
 
 
 def differences_card(visit: Visit, found: Sequence[Pair]) -> Component:

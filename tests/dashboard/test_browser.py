@@ -1,0 +1,290 @@
+"""The pages in a real browser: values move, things are done, nothing leaves the origin."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATHS = [
+    "/",
+    "/energy",
+    "/output",
+    "/logistics",
+    "/alarms",
+    "/endpoints",
+    "/endpoints/new",
+    "/endpoints/hoaphat-plc",
+    "/whatif",
+    "/whatif/run-0003",
+    "/whatif/compare",
+    "/asset/nippon/main/l1",
+    "/tag/acme/main/l1/p01/active_power",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Seen:
+    """What a page asked for and complained of."""
+
+    def __init__(self, context: BrowserContext, site: str) -> None:
+        self.complaints: list[str] = []
+        self.foreign: list[str] = []
+        own = (site, site.replace("http", "ws", 1), "data:", "blob:")
+        context.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        context.on("weberror", lambda e: self.complaints.append(str(e.error)))
+        context.on("request", lambda r: r.url.startswith(own) or self.foreign.append(r.url))
+        context.on(
+            "response", lambda r: r.status >= 400 and self.complaints.append(f"{r.status} {r.url}")
+        )
+
+
+@pytest.fixture
+def seen(context: BrowserContext, site: str) -> Iterator[Seen]:
+    found = Seen(context, site)
+    yield found
+    assert found.complaints == []
+    assert found.foreign == []
+
+
+@pytest.fixture
+def context(chromium: Browser, site: str) -> Iterator[BrowserContext]:
+    made = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    made.set_default_timeout(15_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, seen: Seen) -> Page:
+    return context.new_page()
+
+
+def opened(page: Page, site: str, path: str) -> None:
+    page.goto(site + path)
+    page.wait_for_selector(".view h1", state="attached")
+
+
+def test_live_values_move_and_a_pause_holds_them(page: Page, site: str):
+    opened(page, site, "/")
+    clock = page.locator("[data-clock]")
+    expect(clock).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    first = clock.inner_text()
+    expect(clock).not_to_have_text(first)
+    load = page.locator(".kpi [data-live='park.load_mw']")
+    expect(load).to_have_text(re.compile(r"^\d\d\.\d$"))
+    points = "document.querySelector('#overview-power .js-plotly-plot').data[0].x.length"
+    before = page.evaluate(points)
+    page.wait_for_function(f"{points} > {before}")
+    page.click("#pause-switch")
+    expect(page.locator("html")).to_have_attribute("data-paused", "")
+    held = clock.inner_text()
+    page.wait_for_timeout(1500)
+    expect(clock).to_have_text(held)
+    page.click("#pause-switch")
+    expect(clock).not_to_have_text(held)
+
+
+def test_language_and_theme_switch_and_are_remembered(page: Page, site: str):
+    opened(page, site, "/")
+    expect(page.locator("h2").first).to_have_text("Headroom of the 110 kV station tonight")
+    page.click("[data-language=vi]")
+    expect(page.locator("h2").first).to_have_text("Trạm 110 kV tối nay còn tải thêm")
+    expect(page.locator("html")).to_have_attribute("lang", "vi")
+    expect(page).to_have_title(re.compile("Tổng quan"))
+    expect(page.locator(".kpi [data-live='park.load_mw']")).to_have_text(re.compile(r"^\d\d,\d$"))
+    line = "document.querySelector('#overview-power .js-plotly-plot').data[0].line.color"
+    page.wait_for_function(f"{line} === '#2F4858'")
+    page.click("#theme-switch")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.wait_for_function(f"{line}.toLowerCase() === '#c3d0d9'")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("html")).to_have_attribute("lang", "vi")
+
+
+def test_pages_are_walked_without_loading_anew(page: Page, site: str):
+    opened(page, site, "/")
+    page.evaluate("window.stillHere = true")
+    for name, title in (("energy", "Energy"), ("output", "Output"), ("alarms", "Alarms")):
+        page.click(f"#nav-{name}")
+        expect(page.locator("h1")).to_have_text(title)
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Output")
+    assert page.evaluate("window.stillHere")
+
+
+def test_a_span_is_kept_in_the_address(page: Page, site: str):
+    opened(page, site, "/energy")
+    page.click("text=Yesterday")
+    expect(page).to_have_url(re.compile("span=yesterday"))
+    expect(page.locator("h2").first).to_have_text("Station load (MVA), yesterday")
+
+
+def test_an_alarm_is_acknowledged_with_name_and_note(page: Page, site: str):
+    opened(page, site, "/alarms")
+    row = page.locator(".ag-center-cols-container .ag-row", has_text="Feeder F07")
+    expect(row).to_contain_text("not acknowledged")
+    row_id = row.get_attribute("row-id")
+    page.locator(f".ag-pinned-left-cols-container [row-id='{row_id}'] input").check()
+    page.fill("#who", "Lan")
+    page.fill("#alarms-note", "load moved to F08")
+    page.click("#alarms-ack")
+    expect(page.locator("#notice")).to_contain_text("Acknowledged: 1")
+    expect(row).not_to_contain_text("not acknowledged")
+    expect(row).to_contain_text("load moved to F08")
+
+
+def test_shelving_without_a_reason_is_refused_with_a_remedy(page: Page, site: str):
+    opened(page, site, "/alarms")
+    page.locator(".ag-pinned-left-cols-container .ag-row input").first.check()
+    page.click("#alarms-shelve")
+    expect(page.locator("#notice")).to_contain_text("say why it is shelved")
+
+
+def test_an_endpoint_is_tested_trusted_browsed_mapped_and_saved(page: Page, site: str):
+    opened(page, site, "/endpoints/new")
+    page.fill("#ep-url", "http://plc")
+    page.fill("#ep-id", "new_plc")
+    page.click("#ep-test")
+    expect(page.locator("#ep-result")).to_contain_text("write opc.tcp://host:4840")
+    page.fill("#ep-url", "opc.tcp://10.0.0.9:4840")
+    page.locator("#ep-policy label", has_text="Basic256Sha256").click()
+    page.click("#ep-test")
+    expect(page.locator("#ep-result")).to_contain_text("9F:86:D0:81")
+    page.click("text=Trust it")
+    expect(page.locator("#ep-result")).to_contain_text("Every step passed.")
+    page.click("#ep-browse")
+    page.click(".tree-toggle >> text=Press")
+    box = page.get_by_label("Tag path for Power")
+    expect(box).to_have_value("acme/main/l1/p01/active_power")
+    page.click("#ep-save")
+    expect(page).to_have_url(re.compile("/endpoints/new_plc"))
+    expect(page.locator("h1")).to_contain_text("new_plc")
+
+
+def test_a_what_if_is_mended_submitted_and_compared(page: Page, site: str):
+    opened(page, site, "/whatif")
+    expect(page.locator("#wf-yaml")).to_have_value(re.compile("energy: 40 MWh"))
+    energy = page.get_by_label("Energy", exact=True)
+    energy.fill("40 apples")
+    energy.press("Tab")
+    expect(page.locator("#wf-yaml")).to_have_value(re.compile("40 apples"))
+    page.click("#wf-submit")
+    expect(page.locator(".field.bad")).to_contain_text("Energy")
+    energy = page.get_by_label("Energy")
+    energy.fill("60 MWh")
+    energy.press("Tab")
+    expect(page.locator("#wf-yaml")).to_have_value(re.compile("60 MWh"))
+    page.click("#wf-submit")
+    expect(page).to_have_url(re.compile(r"/whatif/run-\d+"))
+    expect(page.locator("#run-body")).to_contain_text("clearly better", timeout=15_000)
+    page.click("text=Compare with other runs")
+    page.click(".choices >> text=t2-trip")
+    expect(page.locator(".choices .current")).to_have_count(3)
+    expect(page.locator("#compare-bands .legendtext")).to_have_count(4)
+
+
+def test_branches_and_changes_are_added_and_removed(page: Page, site: str):
+    opened(page, site, "/whatif")
+    page.click("text=Add a branch")
+    expect(page.locator("#wf-yaml")).to_have_value(re.compile("branch3: \\[\\]"))
+    page.locator(".add-change").nth(2).locator("summary").click()
+    page.locator(".add-change").nth(2).get_by_text("Gate lanes").click()
+    expect(page.locator("#wf-yaml")).to_have_value(re.compile("change: gate_lanes"))
+    page.get_by_label("Remove branch bess2x").click()
+    expect(page.locator("#wf-yaml")).not_to_have_value(re.compile("bess2x"))
+
+
+def test_the_form_follows_the_text(page: Page, site: str):
+    opened(page, site, "/whatif")
+    text = page.locator("#wf-yaml")
+    expect(text).to_have_value(re.compile("horizon: 24 h"))
+    text.fill(text.input_value().replace("horizon: 24 h", "horizon: 48 h"))
+    text.blur()
+    expect(page.get_by_label("Horizon")).to_have_value("48 h")
+    text.fill("kind: [")
+    text.blur()
+    expect(page.locator("#wf-problems")).to_contain_text("mend the YAML there")
+
+
+def test_without_frames_the_page_says_so_and_recovers(page: Page, site: str):
+    opened(page, site, "/")
+    expect(page.locator("[data-clock]")).to_have_text(re.compile(r"\d"))
+    page.context.set_offline(True)
+    page.evaluate("window.parkLive.cut()")
+    expect(page.locator("html")).to_have_attribute("data-stale", "", timeout=10_000)
+    expect(page.locator("#pause-switch")).to_contain_text("No new data")
+    page.context.set_offline(False)
+    expect(page.locator("html")).not_to_have_attribute("data-stale", "", timeout=20_000)
+
+
+def test_the_keyboard_reaches_the_page_and_its_notes(page: Page, site: str):
+    opened(page, site, "/")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#page")).to_be_focused()
+    note = page.locator(".kpi details.info").first
+    note.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(note.locator(".info-note")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(note.locator(".info-note")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [390, 1024])
+def test_no_page_is_wider_than_its_screen(chromium: Browser, site: str, width: int):
+    context = chromium.new_context(viewport={"width": width, "height": 844}, locale="vi-VN")
+    page = context.new_page()
+    wide = []
+    for path in PATHS:
+        opened(page, site, path)
+        over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if over > 0:
+            wide.append((path, over))
+    context.close()
+    assert wide == []
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_axe_finds_nothing_serious_in_either_theme(page: Page, site: str, language: str):
+    found = []
+    for path in PATHS:
+        opened(page, site, f"{path}?lang={language}")
+        page.wait_for_timeout(350)
+        page.evaluate(AXE)
+        for theme in ("light", "dark"):
+            if page.evaluate("document.documentElement.dataset.theme") != theme:
+                page.click("#theme-switch")
+            found += [(path, theme, *each) for each in serious(page)]
+    assert found == []
+
+
+def serious(page: Page) -> list[tuple[str, str]]:
+    violations = page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+        ".filter(v => ['serious', 'critical'].includes(v.impact))"
+        ".map(v => [v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(' | ')])"
+    )
+    return [tuple(each) for each in violations]

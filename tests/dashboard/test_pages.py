@@ -1,0 +1,219 @@
+"""Every page renders in both languages, and every callback is short and asynchronous."""
+
+import ast
+import inspect
+import re
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+from dash.development.base_component import Component
+from fake_service import FakePark
+from fastapi import FastAPI
+from plotly.utils import PlotlyJSONEncoder
+
+from cluster.ports import EndpointStatus, InvalidInput, Problem, Unavailable
+from dashboard import shell
+from dashboard.app import create_app
+from dashboard.page import Desk
+from dashboard.pages import every
+from dashboard.pages.every import PAGES
+from dashboard.viewer import CURRENT, Viewer
+
+PATHS = [
+    "/",
+    "/energy",
+    "/output",
+    "/logistics",
+    "/alarms",
+    "/endpoints",
+    "/endpoints/new",
+    "/endpoints/hoaphat-plc",
+    "/whatif",
+    "/whatif/run-0003",
+    "/whatif/run-0004",
+    "/whatif/run-0001",
+    "/whatif/compare",
+    "/asset/nippon/main/l1",
+    "/asset/ss1/t1",
+    "/asset/acme",
+    "/asset/bess1",
+    "/tag/acme/main/l1/p01/state",
+]
+ROOM = Path(every.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def app():
+    api = FastAPI()
+    create_app(FakePark(seconds=lambda: 0.0), api=api, default_park="vsip1")
+    return api.state.dash
+
+
+async def shown(park, path, language="vi", search="", theme="light"):
+    CURRENT.set(Viewer(language=language, theme=theme))
+    return await shell.render(Desk(park, None), PAGES, path, search)
+
+
+def walk(node):
+    if isinstance(node, Component):
+        yield node
+        for child in vars(node).values():
+            yield from walk(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from walk(child)
+
+
+def text_in(node):
+    if isinstance(node, Component):
+        return text_in(getattr(node, "children", None))
+    if isinstance(node, (list, tuple)):
+        return " ".join(filter(None, (text_in(child) for child in node)))
+    return "" if node is None else str(node)
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_page_renders_with_one_heading_and_unique_ids(park, path, language):
+    around, page = await shown(park, path, language)
+    parts = [*walk(around), *walk(page)]
+    ids = Counter(str(part.id) for part in parts if getattr(part, "id", None))
+    assert [name for name, n in ids.items() if n > 1] == []
+    assert sum(type(part).__name__ == "H1" for part in parts) == 1
+    assert "state-error" not in str(page)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_page_can_be_sent(park, path):
+    _, page = await shown(park, path)
+    PlotlyJSONEncoder().encode(page)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_no_chart_offers_itself_to_the_cloud_and_every_chart_says_what_it_is(park, path):
+    _, page = await shown(park, path)
+    for part in walk(page):
+        if type(part).__name__ == "Graph":
+            assert part.config["showSendToCloud"] is False
+            assert part.config["plotlyServerURL"] == ""
+    images = [p for p in walk(page) if getattr(p, "role", None) == "img"]
+    assert all(getattr(p, "aria-label", "") for p in images)
+
+
+async def test_headroom_comes_first_and_in_minutes(park):
+    _, page = await shown(park, "/", "en")
+    first = next(p for p in walk(page) if getattr(p, "className", "") == "hero-number num")
+    assert first.children == "118"
+    assert text_in(page).index("118") < text_in(page).index("Park load")
+
+
+async def test_a_page_says_where_each_kpi_comes_from(park):
+    _, page = await shown(park, "/", "en")
+    said = text_in(page)
+    assert "How it is computed" in said
+    assert "QĐ 1279" not in said  # the overview shows no cost
+    assert any(getattr(p, "data-measured", "") == "park.load_mw" for p in walk(page))
+
+
+async def test_an_unknown_address_is_told_with_a_way_out(park):
+    _, page = await shown(park, "/nowhere", "en")
+    assert "There is no such page" in text_in(page)
+
+
+@pytest.mark.parametrize("path", ["/asset/acmee", "/tag/none/at/all", "/whatif/run-9999"])
+async def test_something_that_is_not_there_gets_cause_and_remedy(park, path):
+    _, page = await shown(park, path, "en")
+    assert "That did not work" in text_in(page)
+
+
+async def test_an_unknown_park_is_told(park):
+    around, page = await shown(park, "/", "en", "?park=nowhere")
+    assert around is None
+    assert "nowhere" in text_in(page)
+
+
+async def test_a_service_that_is_not_there_yet_is_a_state_of_the_page(park):
+    async def nothing(*_args, **_more):
+        raise Unavailable("the shard restarts", "wait some seconds")
+
+    park.energy = nothing
+    _, page = await shown(park, "/energy", "vi")
+    assert "Hiện chưa có" in text_in(page)
+    assert "wait some seconds" in text_in(page)
+
+
+async def test_an_empty_park_has_empty_states(park):
+    async def none(*_args, **_more):
+        return []
+
+    park.assets = park.alarms = park.endpoints = park.whatif_runs = park.tags = none
+    for path in ("/", "/output", "/alarms", "/endpoints", "/whatif", "/whatif/compare", "/energy"):
+        _, page = await shown(park, path, "en")
+        assert "That did not work" not in text_in(page)
+
+
+async def test_an_endpoint_in_trouble_says_cause_and_remedy(park):
+    _, page = await shown(park, "/endpoints", "en")
+    said = text_in(page)
+    assert "connection refused. Check its power and network" in said
+
+
+async def test_an_endpoint_that_knows_nothing_yet_is_shown(park):
+    park._endpoints = {"new": EndpointStatus(id="new", url="opc.tcp://x:4840")}
+    _, page = await shown(park, "/endpoints", "en")
+    assert "connecting" in text_in(page)
+
+
+def test_the_address_of_a_page_is_matched_to_its_end():
+    found = {path: shell.find(PAGES, path) for path in ("/asset/a/b", "/asset/", "/whatif/compare")}
+    assert found["/asset/a/b"][1] == {"id": "a/b"}
+    assert found["/asset/"][0] is None
+    assert found["/whatif/compare"][0].title == "nav.compare"
+
+
+def test_every_server_callback_is_a_coroutine(app):
+    app._setup_server()
+    functions = {
+        name: inspect.unwrap(entry["callback"])
+        for name, entry in app.callback_map.items()
+        if "callback" in entry
+    }
+    assert len(functions) > 12
+    assert [n for n, f in functions.items() if not inspect.iscoroutinefunction(f)] == []
+
+
+def test_callbacks_are_short():
+    long = []
+    for file in ROOM.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef) and any(
+                "callback" in ast.unparse(d) for d in node.decorator_list
+            ):
+                lines = node.body[-1].end_lineno - node.body[0].lineno + 1
+                if lines > 10:
+                    long.append((file.name, node.name, lines))
+    assert long == []
+
+
+def test_the_browser_is_not_told_to_open_a_socket_of_dash(app):
+    assert "websocket" not in app._config()
+
+
+async def test_problems_of_a_what_if_are_data(park):
+    with pytest.raises(InvalidInput) as caught:
+        await park.whatif_submit("kind: WhatIf\n", "me")
+    assert all(isinstance(p, Problem) for p in caught.value.problems)
+
+
+def test_no_asset_names_another_origin():
+    own = "http://www.w3.org"
+    for file in (ROOM / "assets").glob("*"):
+        if file.suffix in (".css", ".js") and not file.name.startswith("00-plotly"):
+            found = re.findall(r"https?://[\w.]+", file.read_text())
+            assert [address for address in found if not address.startswith(own)] == [], file.name
+
+
+def test_the_words_of_the_index_are_valid_json():
+    orjson.loads((ROOM / "words" / "vi.json").read_bytes())
