@@ -60,13 +60,14 @@ _WAITING: Final = status(StatusCodes.BadWaitingForInitialData)
 _NO_DATA: Final = status(StatusCodes.BadNoData)
 _UINT32: Final = 2**32
 
-_CASTS: Final[dict[str, Callable[[float], float | int | bool]]] = {
+CASTS: Final[dict[str, Callable[[float], float | int | bool]]] = {
     "Double": float,
     "Float": float,
     "UInt32": lambda value: round(value) % _UINT32,
     "Int32": round,
     "Boolean": bool,
 }
+"""How a number becomes a value of a built-in type; a 32-bit counter wraps as in a real PLC."""
 
 
 class Held(ua.DataValue):
@@ -167,7 +168,7 @@ class AddressSpace:
         attribute = self._server.iserver.aspace[own].attributes[AttributeIds.Value]
         if node.path:
             attribute.value = Held(ua.Variant(None), _WAITING)
-            self._live.append(_Live(attribute, variant, _CASTS[node.data_type]))
+            self._live.append(_Live(attribute, variant, CASTS[node.data_type]))
         if node.unit:
             await self._property(own, "EngineeringUnits", _units(node.unit), "EUInformation")
         if node.names:

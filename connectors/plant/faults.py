@@ -48,6 +48,12 @@ class ActiveFault:
         until_us = None if self.until_us is None else self.until_us + start_us
         return replace(self, from_us=self.from_us + start_us, until_us=until_us)
 
+    def acts_after(self, at_us: int) -> bool:
+        """Whether it begins or still acts after a time; a breakdown is repaired by itself."""
+        if self.from_us >= at_us:
+            return True
+        return self.kind != "breakdown" if self.until_us is None else self.until_us > at_us
+
 
 def fault_kind(name: str) -> FaultKind:
     """The kind of that name.

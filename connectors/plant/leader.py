@@ -70,6 +70,7 @@ class Plant:
         plan = park.spec.virtual_plant
         seed = settings.seed if settings.seed is not None else plan.seed if plan else 7
         self._start_us = start_us - start_us % _DRIFT_US
+        self._first_us = saved.first_us if saved else self._start_us
         self._seed = seed
         self._counters = saved.counters if saved else {}
         self._urls = urls_of(park, settings)
@@ -164,7 +165,12 @@ class Plant:
         if self._settings.state is not None:
             # Written before it is shown: after a kill no counter goes back behind what was seen.
             counters = self._truth.counters()
-            state = PlantState(at_us=now_us, speed=self._clock.speed, counters=counters)
+            state = PlantState(
+                at_us=now_us,
+                first_us=self._first_us,
+                speed=self._clock.speed,
+                counters=counters,
+            )
             write_state(self._settings.state, state)
         for child in self._children.values():
             child.feed(readings, now_us, self._clock.speed)
@@ -218,6 +224,7 @@ class Plant:
         return self._children[endpoint]
 
     def _planned(self) -> list[ActiveFault]:
+        """Faults to come, and those that a restart finds still acting."""
         plan = self._park.spec.virtual_plant
         planned = [
             ActiveFault(
@@ -229,7 +236,8 @@ class Plant:
             )
             for fault in (plan.faults if plan else ())
         ]
-        return [fault.after(self._start_us) for fault in (*planned, *self._settings.faults)]
+        due = [fault.after(self._first_us) for fault in (*planned, *self._settings.faults)]
+        return [fault for fault in due if fault.acts_after(self._start_us)]
 
     def _heard(self, endpoint: str, message: Message) -> None:
         """A message of a server, or a command."""

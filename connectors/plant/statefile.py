@@ -21,9 +21,12 @@ class PlantState:
         Seconds of park time per wall second.
     counters
         Readings by tag path.
+    first_us
+        Park time at its very first start; planned faults count from it [us].
     """
 
     at_us: int
+    first_us: int
     speed: float
     counters: Mapping[str, float]
 
@@ -33,6 +36,7 @@ def write_state(file: Path, state: PlantState) -> None:
     row = {
         "at": from_us(state.at_us).isoformat(),
         "at_us": state.at_us,
+        "first_us": state.first_us,
         "speed": state.speed,
         "counters": dict(state.counters),
     }
@@ -52,7 +56,12 @@ def read_state(file: Path) -> PlantState | None:
     try:
         row = json.loads(file.read_text(encoding="utf-8"))
         counters = {str(path): float(value) for path, value in row["counters"].items()}
-        return PlantState(at_us=int(row["at_us"]), speed=float(row["speed"]), counters=counters)
+        return PlantState(
+            at_us=int(row["at_us"]),
+            first_us=int(row.get("first_us", row["at_us"])),
+            speed=float(row["speed"]),
+            counters=counters,
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
