@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from connectors.plant.physics.draws import Stream
 from connectors.plant.physics.lines import Line, Machine, make_machine
-from connectors.plant.physics.shifts import LocalTime, Shifts
 from models.errors import InputError
 from twin.parkfile import schema
+from twin.shifts import LocalTime, Shifts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from connectors.plant.physics.battery import BatteryNow, Grid, start_soc
 from connectors.plant.physics.draws import Floats, Smooth, factors
 from connectors.plant.physics.lines import Floor
-from connectors.plant.physics.shifts import LocalTime
 from connectors.plant.physics.templates import GroupShape
 from connectors.plant.physics.weather import Sky, tilted_w_m2
 from models.errors import NotFound
 from twin.parkfile.schema import AggregateSites, Feeder, ParkFile, Site
+from twin.shifts import LocalTime
 
 _FEEDER_LOSS: Final = 0.008
 """Share of its power a feeder loses at its rating."""

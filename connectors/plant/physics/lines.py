@@ -16,9 +16,9 @@ import numpy as np
 
 from connectors.plant.physics.agenda import Agenda
 from connectors.plant.physics.draws import Floats, Stream, factors
-from connectors.plant.physics.shifts import Shifts
 from models.errors import NotFound
 from twin.parkfile.schema import EquipmentClass
+from twin.shifts import Shifts
 
 _S: Final = 1_000_000
 _H_US: Final = 3.6e9

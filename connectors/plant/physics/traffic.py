@@ -7,9 +7,9 @@ from typing import Final
 
 from connectors.plant.physics.agenda import Agenda
 from connectors.plant.physics.draws import Smooth, Stream
-from connectors.plant.physics.shifts import LocalTime
 from connectors.plant.physics.templates import truck_shares
 from twin.parkfile.schema import Berth, Dock, Gate, Logistics, Yard
+from twin.shifts import LocalTime
 
 _S: Final = 1_000_000
 _OWN_DOCK_USE: Final = 0.45

@@ -17,13 +17,13 @@ from connectors.plant.physics.build import build_lines
 from connectors.plant.physics.draws import Floats, Smooth, Stream, key_of, white
 from connectors.plant.physics.electricity import Electricity, PowerNow
 from connectors.plant.physics.lines import ITEM_STATE, OPERATION_MODE, Does, Floor
-from connectors.plant.physics.shifts import LocalTime
 from connectors.plant.physics.traffic import Traffic
 from connectors.plant.physics.utilities import Services
 from connectors.plant.physics.weather import Sky, Weather
 from models.errors import NotFound
 from twin.metrics import METRICS
 from twin.park import Park
+from twin.shifts import LocalTime
 from twin.tags import Kind
 
 GRID_S: Final = 10

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from connectors.plant.physics.draws import Floats, Smooth
-from connectors.plant.physics.shifts import LocalTime
 from connectors.plant.physics.templates import DayShape
 from twin.parkfile.schema import Utilities
+from twin.shifts import LocalTime
 
 _FLOW: Final = DayShape(
     (0.48, 0.45, 0.43, 0.42, 0.43, 0.47, 0.55, 0.64, 0.72, 0.78, 0.80, 0.79,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.plant.physics.draws import Smooth
-from connectors.plant.physics.shifts import LocalTime
 from twin.parkfile.schema import Geo
 from twin.samples import from_us
+from twin.shifts import LocalTime
 
 _CLEAR: Final = 0.76
 """Mean share of clear-sky radiation that arrives: 1,795 of 2,359 kWh/m2 a year in Binh Duong."""

@@ -12,7 +12,6 @@ from connectors.plant.__main__ import main
 from connectors.plant.address_space import CASTS
 from connectors.plant.faults import parse_fault
 from connectors.plant.layout import namespaces, plan_server, source_unit
-from connectors.plant.physics.shifts import LocalTime, Shifts
 from connectors.plant.settings import PlantSettings, servers_of, urls_of
 from connectors.plant.statefile import PlantState, read_state, write_state
 from connectors.plant.wire import Frame, ServerSetup
@@ -20,6 +19,7 @@ from models.errors import InputError, NotFound
 from twin.parkfile.load import load_park
 from twin.parkfile.schema import Calendar, Holidays
 from twin.samples import to_us
+from twin.shifts import LocalTime, Shifts
 
 PARK = Path(__file__).with_name("park.yaml")
 HANOI = LocalTime("Asia/Ho_Chi_Minh")
