@@ -93,6 +93,47 @@ TRAITS: Final = np.dtype(
 """What is fixed about a tag: kind, endpoint (-1: none), modulus of a counter (0: unknown)."""
 
 
+def _fill_rows(
+    rows: Table,
+    dense: Ints,
+    tag: npt.NDArray[np.int32],
+    times: tuple[Ints, Ints, Ints],
+    value: npt.NDArray[np.float64],
+    exact: Ints,
+    text_key: Ints,
+    codes: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]],
+    marks: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+) -> None:
+    at_us, seen_us, server_us = times
+    status, quality, origin = codes
+    has_value, has_exact, restamped = marks
+    for r in range(len(rows)):
+        given = 0 <= tag[r] < len(dense)
+        rows[r].slot = dense[tag[r]] if given else -1
+        rows[r].at_us = at_us[r]
+        rows[r].seen_us = seen_us[r]
+        rows[r].server_us = server_us[r]
+        rows[r].value = value[r]
+        rows[r].exact = exact[r]
+        rows[r].text_key = text_key[r]
+        rows[r].status = status[r]
+        rows[r].quality = quality[r]
+        rows[r].origin = origin[r]
+        rows[r].known = True
+        rows[r].has_value = has_value[r]
+        rows[r].has_exact = has_exact[r]
+        rows[r].restamped = restamped[r]
+
+
+fill_rows = njit(cache=True)(_fill_rows)
+"""(rows, dense, tag, (at, seen, server), value, exact, text_key, (status, quality, origin),
+(has_value, has_exact, restamped)): write columns into rows (dtype ROW).
+
+``dense`` is the slot of each tag. One pass over the rows; column by column it takes five times as
+long, because a row is wider than a cache line.
+"""
+
+
 def _uncovered_us(endpoint: int, start_us: int, end_us: int, heard: Table, gaps: Table) -> int:
     """Microseconds of [start, end) in which an endpoint was not heard."""
     if endpoint < 0:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from twin.effects import Effect
 from twin.fold import DUPLICATE, KEPT_OUT, LATE, SAME_TIME, Table
 from twin.records import Delivery
+from twin.repeats import Keys, repeats
 from twin.samples import SAMPLES, TIME, column_us
 from twin.state import rows_of
 from twin.status import CLASS_GOOD, UNCERTAIN, quality_class
@@ -72,15 +73,16 @@ def repeated(
     doubtful = np.isin(verdicts, (LATE, KEPT_OUT, SAME_TIME))
     if not doubtful.any():
         return again
-    times_us = np.unique(rows["at_us"][doubtful])
-    seen: set[tuple[object, ...]] = set()
-    for journalled in tail.at_times(times_us):
-        seen.update(_keys(rows_of(journalled), journalled))
-    near = np.flatnonzero(np.isin(rows["at_us"], times_us) & (rows["slot"] >= 0))
-    for r, key in zip(near, _keys(rows[near], batch.take(pa.array(near))), strict=True):
-        if doubtful[r] and key in seen:
-            again[r] = True
-        seen.add(key)
+    tag = np.array(batch.column("tag").to_numpy(), np.int64)
+    at_us = np.ascontiguousarray(rows["at_us"])
+    keys = Keys(tag[doubtful], at_us[doubtful])
+    known = tail.rows_with(keys)
+    near = np.flatnonzero(keys.found_in(tag, at_us) & (rows["slot"] >= 0))
+    before = sum(journalled.num_rows for journalled in known)
+    tags = [np.asarray(journalled.column("tag").to_numpy(), np.int64) for journalled in known]
+    whole = np.concatenate([*map(rows_of, known), rows[near]])
+    seen = repeats(np.concatenate([*tags, tag[near]]), whole)[before:]
+    again[near] |= seen & doubtful[near]
     return again
 
 
@@ -112,12 +114,3 @@ def sample_effects(record: str, batch: pa.RecordBatch, delivery: Delivery) -> tu
             )
         )
     return tuple(effects)
-
-
-def _keys(rows: Table, batch: pa.RecordBatch) -> list[tuple[object, ...]]:
-    """(tag, at, value, exact, text, status) of each row; a NaN equals itself."""
-    nan = np.isnan(rows["value"])
-    values = np.where(nan, 0.0, rows["value"])
-    columns = (rows[name].tolist() for name in ("at_us", "exact", "text_key", "status"))
-    tags = batch.column("tag").to_pylist()
-    return list(zip(tags, values.tolist(), nan.tolist(), *columns, strict=True))

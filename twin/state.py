@@ -29,6 +29,7 @@ from twin.fold import (
     TRAITS,
     UNKNOWN,
     Table,
+    fill_rows,
     fold_rows,
     judge_rows,
     open_covered,
@@ -45,6 +46,7 @@ NEVER: Final = int(np.iinfo(np.int64).max)
 
 _NONE: Final = int(np.iinfo(np.int64).min)
 _KINDS: Final = {Kind.GAUGE: GAUGE, Kind.COUNTER: COUNTER, Kind.STATE: STATE, Kind.EVENT: EVENT}
+_NO_SLOTS: Final = np.empty(0, np.int64)
 _CANONICAL_NAN: Final = np.array([struct.pack("<d", float("nan"))]).view(np.uint64)[0]
 
 
@@ -269,13 +271,12 @@ class ShardState:
         self, batch: pa.RecordBatch, restamped: npt.NDArray[np.bool_] | None = None
     ) -> Table:
         """The columns of a SAMPLES batch as the fold reads them."""
-        rows = rows_of(batch)
-        rows["slot"] = slot = self.index_of(batch.column("tag").to_numpy())
-        rows["restamped"] = False if restamped is None else restamped
-        if len(self._tags):
-            numeric = self.kind[np.maximum(slot, 0)] != EVENT
-            empty = numeric & ~np.isfinite(rows["value"])
-            rows["quality"][(rows["quality"] == CLASS_GOOD) & empty] = CLASS_BAD
+        rows = rows_of(batch, self._dense, restamped)
+        empty = np.flatnonzero(~np.isfinite(rows["value"]))
+        if len(empty) and len(self._tags):
+            numeric = self.kind[np.maximum(rows["slot"][empty], 0)] != EVENT
+            empty = empty[numeric & (rows["quality"][empty] == CLASS_GOOD)]
+            rows["quality"][empty] = CLASS_BAD
         return rows
 
     def cover(self, rows: pa.RecordBatch) -> None:
@@ -538,26 +539,45 @@ class ShardState:
         return pa.record_batch([columns[name] for name in SAMPLES.names], schema=SAMPLES)
 
 
-def rows_of(batch: pa.RecordBatch) -> Table:
-    """The columns of a SAMPLES batch as one table (dtype ROW), without slots."""
-    rows = np.empty(batch.num_rows, ROW)
+def rows_of(
+    batch: pa.RecordBatch,
+    dense: npt.NDArray[np.int64] = _NO_SLOTS,
+    restamped: npt.NDArray[np.bool_] | None = None,
+) -> Table:
+    """The columns of a SAMPLES batch as one table (dtype ROW).
+
+    Parameters
+    ----------
+    batch
+        Rows with the schema SAMPLES.
+    dense
+        Slot of each tag; rows of tags beyond it have none.
+    restamped
+        Rows whose source time was out of bounds and replaced; None for none.
+    """
+    count = batch.num_rows
+    rows = np.empty(count, ROW)
     value, exact = batch.column("value"), batch.column("exact")
-    rows["slot"] = -1
-    rows["at_us"] = column_us(batch, "at")
-    rows["seen_us"] = column_us(batch, "seen_at")
     server_at = batch.column("server_at")
-    no_server = server_at.null_count == len(server_at)
-    rows["server_us"] = _NONE if no_server else column_us(batch, "server_at")
-    rows["value"] = value.to_numpy(zero_copy_only=False)
-    rows["exact"] = _filled(exact)
-    rows["text_key"] = _text_keys(batch.column("text"))
-    rows["status"] = batch.column("status").to_numpy()
-    rows["quality"] = quality_class(rows["status"])
-    rows["origin"] = batch.column("origin").to_numpy()
-    rows["known"] = True
-    rows["has_value"] = _valid(value)
-    rows["has_exact"] = _valid(exact)
-    rows["restamped"] = False
+    no_server = server_at.null_count == count
+    status = np.array(batch.column("status").to_numpy())
+    none = np.zeros(count, np.bool_)
+    # copies, because Arrow's own memory is read-only: one kind of array, compiled once
+    fill_rows(
+        rows,
+        dense,
+        np.array(batch.column("tag").to_numpy()),
+        (
+            column_us(batch, "at").copy(),
+            column_us(batch, "seen_at").copy(),
+            np.full(count, _NONE) if no_server else column_us(batch, "server_at").copy(),
+        ),
+        np.array(value.to_numpy(zero_copy_only=False)),
+        _filled(exact),
+        _text_keys(batch.column("text")),
+        (status, quality_class(status), np.array(batch.column("origin").to_numpy())),
+        (_valid(value), _valid(exact), none if restamped is None else restamped),
+    )
     return rows
 
 

@@ -1,12 +1,11 @@
 """The live tail: rows that are journalled and not sealed yet, by journal offset."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from twin.repeats import Keys
 from twin.samples import COVERAGE, SAMPLES, column_us
 
 
@@ -56,17 +55,14 @@ class Tail:
         self._coverage = [kept for kept in self._coverage if kept[0] > upto]
         self.rows = sum(chunk.rows.num_rows for chunk in self._samples)
 
-    def at_times(self, times_us: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-        """Sample rows whose source time is one of `times_us`, batch by batch.
-
-        Parameters
-        ----------
-        times_us
-            Source times [us], sorted, at least one.
-        """
+    def rows_with(self, keys: Keys) -> list[pa.RecordBatch]:
+        """Sample rows that have one of some (tag, at), batch by batch."""
+        found = []
         for chunk in self._samples:
-            if chunk.last_us < times_us[0] or chunk.first_us > times_us[-1]:
+            if chunk.last_us < keys.first_us or chunk.first_us > keys.last_us:
                 continue
-            hit = np.isin(column_us(chunk.rows, "at"), times_us)
+            tag = np.array(chunk.rows.column("tag").to_numpy(), np.int64)
+            hit = keys.found_in(tag, column_us(chunk.rows, "at").copy())
             if hit.any():
-                yield chunk.rows.filter(pa.array(hit))
+                found.append(chunk.rows.filter(pa.array(hit)))
+        return found

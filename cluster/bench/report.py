@@ -3,7 +3,7 @@
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,10 +47,6 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """Plain data, as ``--json`` prints it."""
         return asdict(self)
-
-
-Bench = Callable[[Callable[[str], None]], Sequence[Figure]]
-"""A bench: called with a function that tells its progress, returns its figures."""
 
 
 def at_most(
