@@ -8,6 +8,7 @@ or a number of values the server is known to have dropped.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from twin.samples import COVERAGE, TIME
@@ -45,15 +46,16 @@ class CoverageRow:
 
 def coverage_batch(rows: Iterable[CoverageRow]) -> pa.RecordBatch:
     """Rows as one batch with the schema `COVERAGE`, marked with kind ``coverage``."""
-    columns = list(rows)
+    every = list(rows)
+    # Over numpy: from a list, pyarrow would first import pandas, if that is installed.
     return pa.record_batch(
         [
-            pa.array([r.endpoint for r in columns], pa.string()),
-            pa.array([r.from_us for r in columns], pa.int64()).cast(TIME),
-            pa.array([r.to_us for r in columns], pa.int64()).cast(TIME),
-            pa.array([r.alive for r in columns], pa.bool_()),
-            pa.array([r.cause for r in columns], pa.string()),
-            pa.array([r.lost for r in columns], pa.int64()),
+            pa.array(np.array([r.endpoint for r in every], np.object_), pa.string()),
+            pa.array(np.array([r.from_us for r in every], np.int64)).view(TIME),
+            pa.array(np.array([r.to_us for r in every], np.int64)).view(TIME),
+            pa.array(np.array([r.alive for r in every], np.bool_)),
+            pa.array(np.array([r.cause for r in every], np.object_), pa.string()),
+            pa.array(np.array([r.lost for r in every], np.object_), pa.int64()),
         ],
         schema=COVERAGE.with_metadata({KIND_KEY: KIND_COVERAGE}),
     )

@@ -13,6 +13,8 @@ POLICIES = ("Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256")
 """Security policies we speak, strongest first. Basic128Rsa15 and Basic256 are broken."""
 MODES = ("Sign", "SignAndEncrypt")
 TIME_POLICIES = ("source", "server", "receive")
+_QUEUE_LEAST = 10
+"""A queue of one publishing interval overflows as soon as a publish is late; ten hold a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,7 @@ class EndpointConfig:
         if self.queue_size:
             return self.queue_size
         needed = math.ceil(self.publishing_ms / max(sampling_ms, 1.0))
-        return max(2, math.ceil(needed * self.queue_margin))
+        return max(_QUEUE_LEAST, math.ceil(needed * self.queue_margin))
 
 
 def endpoint_config(

@@ -22,6 +22,7 @@ interval). Where `at` is not the source's own time, `server_at` keeps the source
 1601-01-01 is OPC UA's "no time".
 """
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,7 +31,7 @@ from asyncua import ua
 
 from connectors.clock import ParkClock, wall_us
 from connectors.opcua.config import Item
-from connectors.opcua.rows import Rows
+from connectors.opcua.rows import NO_TIME, Rows
 from twin.status import UNCERTAIN
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,7 +120,7 @@ class Decoder:
             raw: Any = data.Value.Value if data.Value is not None else None
             kind = type(raw)
             if kind is float:
-                value: float | None = raw if scale == 1.0 else raw * scale
+                value: float = raw if scale == 1.0 else raw * scale
                 # NaN and infinity are the only floats for which x - x is not 0.
                 if raw - raw != 0.0 and status < UNCERTAIN:
                     status = UNCERTAIN | (status & _INFO_BITS)
@@ -128,17 +129,18 @@ class Decoder:
             elif kind is int and -_EXACT_LIMIT <= raw <= _EXACT_LIMIT:
                 value = raw * scale
             elif raw is None:
-                value = None
+                value = math.nan
+                rows.null.add(len(rows))
             else:
                 other = self._unusual(raw, scale, len(rows), node)
                 if other is None:
                     continue
-                value = other[0]
+                value = other
             if status & _OVERFLOW_BITS == _OVERFLOW_BITS:
                 self.overflows += 1
             source: datetime | None = data.SourceTimestamp
             server: datetime | None = data.ServerTimestamp
-            source_us = server_us = None
+            source_us = server_us = NO_TIME
             if source is not None and source > _NO_TIME:
                 since = source - _EPOCH
                 source_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
@@ -151,15 +153,16 @@ class Decoder:
             stored(value)
             statuses(status)
             heard.add(handle)
+            original = server_us if source_us == NO_TIME else source_us
             if policy == "source":
-                ats(source_us or server_us or now_us)
+                ats(now_us if original == NO_TIME else original)
                 servers(server_us)
-            elif policy == "server":
-                ats(server_us or source_us or now_us)
-                servers(source_us or server_us)
+            elif policy == "server" and original != NO_TIME:
+                ats(original if server_us == NO_TIME else server_us)
+                servers(original)
             else:
                 ats(now_us)
-                servers(source_us or server_us)
+                servers(original)
         added = len(rows) - first
         rows.seen_at.extend([seen_us] * added)
         self.taken += added
@@ -169,22 +172,20 @@ class Decoder:
             self.newest_us = newest
         return newest
 
-    def _unusual(
-        self, raw: object, scale: float, row: int, node: str
-    ) -> tuple[float | None] | None:
-        """Value column of a rarer type, in a tuple; None when it cannot be stored."""
+    def _unusual(self, raw: object, scale: float, row: int, node: str) -> float | None:
+        """Value column of a rarer type, the other columns filled in; None when it has no place."""
         if isinstance(raw, bool | int | float):
             number = int(raw)
             if abs(number) <= _EXACT_LIMIT:
-                return (float(raw) * scale,)
+                return float(raw) * scale
             if scale == 1.0:
                 if -_INT64_LIMIT <= number < _INT64_LIMIT:
                     self._rows.exact[row] = number
                 else:
                     self._rows.text[row] = str(number)
-            return (float(number) * scale,)
+            return float(number) * scale
         if isinstance(raw, ua.StatusCode):
-            return (float(raw.value),)
+            return float(raw.value)
         text = _text(raw)
         if text is None:
             self.unsupported[node] = _reason(raw)
@@ -193,7 +194,8 @@ class Decoder:
             self.unsupported[node] = f"a text of {len(text)} characters is too long"
             return None
         self._rows.text[row] = text
-        return (None,)
+        self._rows.null.add(row)
+        return math.nan
 
     def _spread(self, first: int, now_us: int) -> None:
         """Give values of one message that came together the distances they were taken at.
@@ -201,11 +203,11 @@ class Decoder:
         Rows that would still coincide are one microsecond apart, in the order of the message.
         """
         rows = self._rows
-        own = [us for us in rows.server_at[first:] if us is not None]
+        own = [us for us in rows.server_at[first:] if us != NO_TIME]
         newest, last = max(own, default=now_us), len(rows) - 1
         for i in range(first, len(rows)):
             stamp = rows.server_at[i]
-            back = 0 if stamp is None else min(newest - stamp, self._publishing_us)
+            back = 0 if stamp == NO_TIME else min(newest - stamp, self._publishing_us)
             rows.at[i] = now_us - back - (last - i)
 
 

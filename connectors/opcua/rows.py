@@ -1,10 +1,17 @@
 """A bounded columnar buffer between a decoder and the batches of the gateway."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from twin.samples import SAMPLES, TIME, Origin
+
+NO_TIME: Final = -(2**63)
+"""Stands for a missing time in `Rows.server_at`."""
 
 
 @dataclass(slots=True)
@@ -39,10 +46,13 @@ class Rows:
     limit: int = 200_000
     tag: list[int] = field(default_factory=list)
     at: list[int] = field(default_factory=list)
-    server_at: list[int | None] = field(default_factory=list)
+    server_at: list[int] = field(default_factory=list)
+    """`NO_TIME` where there is none."""
     seen_at: list[int] = field(default_factory=list)
-    value: list[float | None] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
+    null: set[int] = field(default_factory=set)
+    """Rows without a value."""
     exact: dict[int, int] = field(default_factory=dict)
     """Row number → exact integer, for the few that float64 cannot hold."""
     text: dict[int, str] = field(default_factory=dict)
@@ -60,29 +70,47 @@ class Rows:
     def drain(self) -> pa.RecordBatch:
         """Everything as one sample batch; the buffer is empty afterwards."""
         n = len(self.tag)
-        exact = [self.exact.get(i) for i in range(n)] if self.exact else None
-        text = [self.text.get(i) for i in range(n)] if self.text else None
-        batch = pa.record_batch(
-            [
-                pa.array(self.tag, pa.int32()),
-                pa.array(self.at, pa.int64()).view(TIME),
-                pa.array(self.server_at, pa.int64()).view(TIME),
-                pa.array(self.seen_at, pa.int64()).view(TIME),
-                pa.array(self.value, pa.float64()),
-                pa.nulls(n, pa.int64()) if exact is None else pa.array(exact, pa.int64()),
-                pa.nulls(n, pa.string()) if text is None else pa.array(text, pa.string()),
-                pa.array(self.status, pa.uint32()),
-                pa.repeat(pa.scalar(int(Origin.MEASURED), pa.uint8()), n),
-            ],
-            schema=SAMPLES,
-        )
+        server = np.array(self.server_at, np.int64)
+        columns = [
+            pa.array(np.array(self.tag, np.int32)),
+            pa.array(np.array(self.at, np.int64)).view(TIME),
+            pa.array(server, mask=server == NO_TIME).view(TIME),
+            pa.array(np.array(self.seen_at, np.int64)).view(TIME),
+            pa.array(np.array(self.value, np.float64), mask=self._no_value(n)),
+            sparse(self.exact, n, pa.int64()),
+            sparse(self.text, n, pa.string()),
+            pa.array(np.array(self.status, np.uint32)),
+            pa.array(np.full(n, int(Origin.MEASURED), np.uint8)),
+        ]
+        batch = pa.record_batch(columns, schema=SAMPLES)
         for column in (self.tag, self.at, self.server_at, self.seen_at, self.value, self.status):
             column.clear()
         self.exact.clear()
         self.text.clear()
+        self.null.clear()
         return batch
+
+    def _no_value(self, n: int) -> npt.NDArray[np.bool_] | None:
+        if not self.null:
+            return None
+        mask = np.zeros(n, np.bool_)
+        mask[list(self.null)] = True
+        return mask
 
     def take_dropped(self) -> Dropped:
         """What was dropped since the last call."""
         dropped, self.dropped = self.dropped, Dropped()
         return dropped
+
+
+def sparse(known: Mapping[int, int] | Mapping[int, str], n: int, kind: pa.DataType) -> pa.Array:
+    """A column that is null but for a few rows.
+
+    Made over numpy: from a list, pyarrow would first import pandas, if that is installed.
+    """
+    if not known:
+        return pa.nulls(n, kind)
+    column = np.full(n, None, np.object_)
+    for row, value in known.items():
+        column[row] = value
+    return pa.array(column, kind)

@@ -244,7 +244,7 @@ async def test_a_scale_turns_the_source_unit_into_the_stored_one(plc, tmp_path):
 async def test_queue_sizes_are_asked_for_by_rate(plc, tmp_path):
     config = endpoint("opc.tcp://127.0.0.1:4840", sampling_ms=100.0, publishing_ms=1000.0)
     assert config.queue_for(100.0) == 20
-    assert config.queue_for(2000.0) == 2
+    assert config.queue_for(2000.0) == 10
     receiver = Receiver()
     await plc.add("urn:a", "V", 0.0)
     config = endpoint(plc.url, ("urn:a", "V"), sampling_ms=20.0, publishing_ms=400.0)

@@ -1,0 +1,155 @@
+"""Endpoint configuration, node ids, and the names of asyncua that the connector stands on."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.client.ua_client import UaClient, UaClientState
+from asyncua.client.ua_session import UaSession
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.opcua.config import EndpointConfig, endpoint_config
+from connectors.opcua.nodes import resolve, split_node, written
+from models.errors import InputError, NotFound
+from twin.parkfile.schema import Endpoint
+from twin.tags import Binding, TagRow
+
+ROOT = Path(__file__).parents[2]
+URIS = ("http://opcfoundation.org/UA/", "urn:server", "urn:a", "urn:b")
+URL = "opc.tcp://127.0.0.1:4840"
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"url": "http://x:4840"}, "url"),
+        ({"url": "opc.tcp://user:pw@x:4840"}, "url"),
+        ({"allow_insecure": False}, "policy"),
+        ({"policy": "Basic256", "mode": "Sign"}, "policy"),
+        ({"policy": "Basic256Sha256"}, "mode"),
+        ({"mode": "Sign"}, "mode"),
+        ({"user": "u", "password": "env:X"}, "user"),
+        ({"policy": "Basic256Sha256", "mode": "Sign", "password": "plain"}, "password"),
+        ({"time_policy": "guess"}, "time_policy"),
+        ({"sampling_ms": 0.0}, "sampling_ms"),
+        ({"publishing_ms": float("nan")}, "publishing_ms"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_its_field(more, where):
+    with pytest.raises(InputError) as caught:
+        EndpointConfig(**({"id": "e", "url": URL, "allow_insecure": True} | more))
+    assert caught.value.where == where
+    assert caught.value.remedy
+    assert "plain" not in str(caught.value).replace("plain text", "")
+
+
+def test_a_password_reference_is_not_shown():
+    config = EndpointConfig(
+        id="e", url=URL, policy="Basic256Sha256", mode="Sign", user="u", password="env:SECRET_NAME"
+    )
+    assert "SECRET_NAME" not in repr(config)
+
+
+def test_a_park_files_endpoint_gets_its_own_open_rows_and_sampling_rules():
+    endpoint = Endpoint.model_validate(
+        {
+            "id": "plc",
+            "url": "opc.tcp://10.0.0.5:4840",
+            "allow_insecure": True,
+            "sampling": "0.5 s",
+            "map": [
+                {
+                    "match": "nsu=urn:a;s={machine}.Power",
+                    "to": "acme/{machine}/active_power",
+                    "sampling": "0.1 s",
+                }
+            ],
+        }
+    )
+    rows = [
+        _row(1, "plc", "s=P01.Power"),
+        _row(2, "plc", "s=P01.Temp"),
+        _row(3, "other", "s=P01.Power"),
+        TagRow(tag=4, binding=_row(4, "plc", "s=Old").binding, valid_from_us=0, valid_to_us=5),
+    ]
+    config = endpoint_config(endpoint, rows, url="opc.tcp://127.0.0.1:50001")
+    assert config.url == "opc.tcp://127.0.0.1:50001"
+    assert [(i.tag, i.sampling_ms) for i in config.items] == [(1, 100.0), (2, None)]
+    assert (config.sampling_ms, config.publishing_ms) == (500.0, 1000.0)
+
+
+def _row(tag: int, endpoint: str, identifier: str) -> TagRow:
+    binding = Binding(
+        path=f"p/{endpoint}/t{tag}", endpoint=endpoint, namespace="urn:a", identifier=identifier
+    )
+    return TagRow(tag=tag, binding=binding, valid_from_us=0)
+
+
+@given(
+    st.one_of(
+        st.text(min_size=1).map(lambda text: f"s={text}"),
+        st.integers(0, 2**31 - 1).map(lambda n: f"i={n}"),
+        st.uuids().map(lambda u: f"g={u}"),
+    ),
+    st.sampled_from(URIS),
+)
+def test_a_node_id_survives_the_way_to_a_session_and_back(identifier, uri):
+    node = resolve(uri, identifier, URIS)
+    assert node.NamespaceIndex == URIS.index(uri)
+    assert split_node(written(node, URIS)) == (uri, identifier)
+
+
+def test_the_index_follows_the_uri_not_the_other_way_round():
+    before = resolve("urn:a", "s=V", URIS)
+    after = resolve("urn:a", "s=V", (*URIS[:2], "urn:b", "urn:a"))
+    assert (before.NamespaceIndex, after.NamespaceIndex) == (2, 3)
+
+
+def test_bad_node_ids_say_what_to_write():
+    with pytest.raises(InputError, match="nsu="):
+        split_node("ns=2;s=V")
+    for text in ("", "V", "nsu=urn:a", "nsu=urn:a;"):
+        with pytest.raises(InputError):
+            split_node(text)
+    for identifier in ("i=x", "g=1", "b=***", "q=1", "V"):
+        with pytest.raises(InputError):
+            resolve("urn:a", identifier, URIS)
+    with pytest.raises(NotFound, match="did you mean"):
+        resolve("urn:aa", "s=V", URIS)
+
+
+# --- the contract with asyncua ---
+
+
+def test_the_connector_touches_no_private_name_of_asyncua():
+    for path in (ROOT / "connectors").glob("**/*.py"):
+        if "plant" in path.parts:
+            continue
+        text = path.read_text(encoding="utf-8")
+        for owner in ("client", "uaclient", "session", "subscription", "ua"):
+            assert f"{owner}._" not in text.replace("self._client._", "self._client__"), path
+
+
+def test_the_public_names_of_asyncua_still_behave_as_the_connector_needs():
+    def parameters(function) -> list[str]:
+        return list(inspect.signature(function).parameters)
+
+    assert parameters(UaSession.create_subscription) == ["self", "params", "callback"]
+    assert parameters(UaSession.republish) == [
+        "self",
+        "subscription_id",
+        "retransmit_sequence_number",
+    ]
+    assert parameters(UaClient.create_subscription) == ["self", "params", "callback"]
+    assert parameters(UaClient.create_monitored_items) == ["self", "params"]
+    assert parameters(UaClient.read_attributes) == ["self", "nodeids", "attr"]
+    assert {"timeout", "watchdog_intervall", "auto_reconnect"} <= set(parameters(Client))
+    assert "server_certificate" in parameters(Client.set_security)
+    assert UaClientState.DISCONNECTED.value == "disconnected"
+    client = Client(URL)
+    assert client.certificate_validator is None
+    assert isinstance(client.uaclient.session, UaSession)
+    assert {"ClientHandle", "Value"} == set(ua.MonitoredItemNotification.__dataclass_fields__)

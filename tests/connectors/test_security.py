@@ -1,0 +1,201 @@
+"""Certificates, trust and secrets."""
+
+import stat
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from connectors.opcua.security import Pki, fingerprint_of, secret
+from models.errors import InputError, NotFound
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+URI = "urn:test:plc"
+
+
+def key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+KEY, CA_KEY, SMALL_KEY = key(), key(), key(1024)
+CA_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Plant CA")])
+
+
+def certificate(
+    *,
+    uri=URI,
+    start=NOW,
+    days=365,
+    own=KEY,
+    signer=None,
+    ca=False,
+    usage=ExtendedKeyUsageOID.SERVER_AUTH,
+):
+    name = CA_NAME if ca else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plc")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(CA_NAME if signer is not None else name)
+        .public_key(own.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False
+        )
+    )
+    if not ca:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    return builder.sign(signer or own, hashes.SHA256())
+
+
+def der(cert) -> bytes:
+    return cert.public_bytes(serialization.Encoding.DER)
+
+
+CA = certificate(own=CA_KEY, ca=True)
+
+
+@pytest.fixture
+def pki(tmp_path):
+    made = Pki(tmp_path)
+    made.own(NOW)
+    return made
+
+
+def test_our_certificate_is_made_once_and_its_key_is_ours_alone(tmp_path):
+    first = Pki(tmp_path).own(NOW)
+    assert Pki(tmp_path).own(NOW) == first
+    assert stat.S_IMODE(first.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700
+    assert first.application_uri.startswith("urn:")
+    assert first.days_left(NOW) > 365
+    loaded = x509.load_der_x509_certificate(first.certificate.read_bytes())
+    names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [first.application_uri]
+
+
+def test_two_gateways_have_different_names(tmp_path):
+    uris = {Pki(tmp_path / name).own(NOW).application_uri for name in ("a", "b")}
+    assert len(uris) == 2
+
+
+def test_an_expired_certificate_is_renewed_with_the_same_key_and_name(tmp_path):
+    old = Pki(tmp_path).own(NOW)
+    new = Pki(tmp_path).own(NOW + timedelta(days=4 * 365))
+    assert new.fingerprint != old.fingerprint
+    assert new.application_uri == old.application_uri
+    load = x509.load_der_x509_certificate
+    assert load(new.certificate.read_bytes()).not_valid_after_utc > NOW + timedelta(days=4 * 365)
+
+
+def test_a_stranger_is_saved_as_rejected_and_good_once_trusted(pki, tmp_path):
+    cert = certificate()
+    first = pki.judge(der(cert), URI, NOW)
+    assert not first.ok
+    assert first.reason.startswith("untrusted")
+    assert first.fingerprint == fingerprint_of(cert)
+    assert (tmp_path / "rejected" / f"{first.fingerprint}.der").exists()
+    pki.trust(":".join(first.fingerprint[i : i + 2] for i in range(0, 64, 2)).lower())
+    assert pki.judge(der(cert), URI, NOW).ok
+    pki.distrust(first.fingerprint)
+    assert not pki.judge(der(cert), URI, NOW).ok
+
+
+@pytest.mark.parametrize(
+    ("cert", "reason"),
+    [
+        (certificate(start=NOW - timedelta(days=400)), "expired: since"),
+        (certificate(start=NOW + timedelta(days=1)), "expired: valid only from"),
+        (certificate(uri="urn:other"), "wrong application: it is made for urn:other"),
+        (certificate(own=SMALL_KEY), "weak"),
+        (certificate(usage=ExtendedKeyUsageOID.CLIENT_AUTH), "unusable"),
+    ],
+)
+def test_trust_does_not_mend_a_bad_certificate(pki, tmp_path, cert, reason):
+    (tmp_path / "trusted" / "x.der").write_bytes(der(cert))
+    verdict = pki.judge(der(cert), URI, NOW)
+    assert not verdict.ok
+    assert verdict.reason.startswith(reason)
+    assert verdict.remedy
+
+
+def test_bytes_that_are_no_certificate_are_refused(pki):
+    for data in (b"", b"\x30\x82", b"not a certificate" * 10):
+        assert pki.judge(data, URI, NOW).reason.startswith("broken")
+
+
+def test_a_certificate_of_a_trusted_authority_is_good_until_it_is_revoked(pki, tmp_path):
+    cert = certificate(signer=CA_KEY)
+    assert not pki.judge(der(cert), URI, NOW).ok
+    (tmp_path / "trusted" / "ca.pem").write_bytes(CA.public_bytes(serialization.Encoding.PEM))
+    assert pki.judge(der(cert), URI, NOW).ok
+    (tmp_path / "crl" / "ca.crl").write_bytes(revocation(cert, CA_KEY))
+    assert pki.judge(der(cert), URI, NOW).reason.startswith("revoked")
+
+
+def test_a_revocation_list_that_the_authority_did_not_sign_revokes_nothing(pki, tmp_path):
+    cert = certificate(signer=CA_KEY)
+    (tmp_path / "trusted" / "ca.der").write_bytes(der(CA))
+    (tmp_path / "crl" / "forged.crl").write_bytes(revocation(cert, KEY))
+    assert pki.judge(der(cert), URI, NOW).ok
+
+
+def test_an_issuer_without_trust_is_not_enough(pki, tmp_path):
+    (tmp_path / "issuers" / "ca.der").write_bytes(der(CA))
+    assert pki.judge(der(certificate(signer=CA_KEY)), URI, NOW).reason.startswith("untrusted")
+
+
+def revocation(cert, signer) -> bytes:
+    revoked = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(cert.serial_number)
+        .revocation_date(NOW)
+        .build()
+    )
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(CA_NAME)
+        .last_update(NOW)
+        .next_update(NOW + timedelta(days=1))
+        .add_revoked_certificate(revoked)
+        .sign(signer, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+
+
+def test_only_a_seen_certificate_can_be_trusted(pki):
+    with pytest.raises(NotFound):
+        pki.trust("AB" * 32)
+    with pytest.raises(NotFound):
+        pki.distrust("AB" * 32)
+
+
+def test_secrets_come_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLC_PW", "mật khẩu")
+    assert secret("env:PLC_PW") == "mật khẩu"
+    path = tmp_path / "pw"
+    path.write_text("s3cret\n", encoding="utf-8")
+    path.chmod(0o600)
+    assert secret(f"file:{path}") == "s3cret"
+
+
+def test_a_missing_or_open_secret_is_an_error_that_does_not_show_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("PLC_PW", raising=False)
+    path = tmp_path / "pw"
+    path.write_text("s3cret", encoding="utf-8")
+    path.chmod(0o644)
+    for reference, word in (
+        ("env:PLC_PW", "no environment variable"),
+        (f"file:{path}", "chmod 600"),
+        (f"file:{tmp_path}/none", "cannot be read"),
+        ("s3cret", "no reference"),
+    ):
+        with pytest.raises(InputError) as caught:
+            secret(reference)
+        assert word in str(caught.value)
+        assert "s3cret" not in str(caught.value)
