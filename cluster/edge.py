@@ -12,6 +12,7 @@ import httpx
 import orjson
 import pyarrow as pa
 
+from cluster import logs
 from cluster.client import error_of
 from connectors.clock import wall_us
 from connectors.gateway import Gateway
@@ -19,6 +20,7 @@ from connectors.opcua.config import endpoint_config
 from connectors.opcua.security import Pki
 from models.errors import Unavailable
 from twin.park import Park
+from twin.parkfile.load import load_park
 from twin.shard import Delivered
 from twin.tags import Binding, TagRow
 
@@ -135,3 +137,11 @@ class Edge:
 
 def _row(tag: int, binding: Binding) -> TagRow:
     return TagRow(tag=tag, binding=binding, valid_from_us=wall_us())
+
+
+def run_edge(
+    park: Path, settings: EdgeSettings, log_level: str, tell: Callable[[str], None]
+) -> None:
+    """Read the endpoints of a park here and deliver them to a service elsewhere."""
+    logs.configure(settings.folder / "logs", "gateway", log_level)
+    asyncio.run(Edge(load_park(park), settings, tell).run())

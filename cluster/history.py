@@ -103,6 +103,18 @@ class HistoryReader:
             found = _thinned_by_kind(found, kinds, query.points)
         return _named(found, rows, WINDOW)
 
+    def windows(
+        self,
+        cut: Cut,
+        tags: Sequence[int],
+        since_us: int,
+        until_us: int,
+        every_us: int,
+        kinds: Mapping[int, Kind],
+    ) -> pa.Table:
+        """Windows of tags as the memory gives them."""
+        return self._history.read_rollup(cut, tags, since_us, until_us, every_us, kinds=kinds)
+
     def samples(self, cut: Cut, rows: Sequence[TagRow], since_us: int, until_us: int) -> pa.Table:
         """Raw samples of tags."""
         return self._history.read_raw(cut, [row.tag for row in rows], since_us, until_us)

@@ -1,6 +1,5 @@
 """From a wish on the command line to a running installation."""
 
-import asyncio
 import socket
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cluster import logs, supervisor
-from cluster.edge import Edge, EdgeSettings
 from cluster.layout import DataFolder
 from cluster.settings import ParkSettings, ServiceSettings
 from connectors.plant.process import PlantPaths, free_ports
@@ -114,12 +112,6 @@ def _bindable(url: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def gateway(park: Path, settings: EdgeSettings, log_level: str, tell: Tell) -> None:
-    """Read the endpoints of a park here and deliver them to a service elsewhere."""
-    logs.configure(settings.folder / "logs", "gateway", log_level)
-    asyncio.run(Edge(load_park(park), settings, tell).run())
 
 
 def different(parks: list[Park]) -> None:

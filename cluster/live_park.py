@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import ray
@@ -89,15 +89,13 @@ class LivePark:
         """Start the twin and its gateway."""
         await asyncio.to_thread(self._remember)
         self._actor = cast("ActorHandle[object]", ParkActor.remote(self._host_settings()))
+        gateway = GatewayActor.remote(self._gateway_settings(), self._actor)
+        self._gateway = cast("ActorHandle[object]", gateway)
         born = cast("Born", await self.ask("born"))
         one_root.check(one_root.roots(), born.roots, f"the twin of {self.id}")
         self._learn(born.rows)
         self._tell_changes(born.changes)
-        self._ids = tuple(spec.id for spec in born.specs)
-        self.specs = born.specs
-        self.recent = Recent(self._ids)
-        gateway = GatewayActor.remote(self._gateway_settings(), self._actor)
-        self._gateway = cast("ActorHandle[object]", gateway)
+        self._show(born.specs)
         await self.connect()
         await self.beat()
 
@@ -127,6 +125,7 @@ class LivePark:
         changes = cast("tuple[TagChange, ...]", await self.ask("apply"))
         self._tell_changes(changes)
         self._learn(cast("tuple[TagRow, ...]", await self.ask("rows")))
+        self._show(cast("tuple[FigureSpec, ...]", await self.ask("specs")))
         await self.connect()
         return changes
 
@@ -243,13 +242,13 @@ class LivePark:
         """Endpoints that are connected."""
         return sum(status.state is EndpointState.CONNECTED for status in self.statuses)
 
-    async def ask(self, method: str, *arguments: object) -> object:
+    async def ask(self, method: str, *arguments: object, **named: object) -> object:
         """Call a method of the twin and wait for its answer."""
-        return await answered(self._actor, method, arguments, f"the twin of {self.id}")
+        return await answered(self._actor, method, arguments, named, f"the twin of {self.id}")
 
     async def ask_gateway(self, method: str, *arguments: object) -> object:
         """Call a method of the gateway and wait for its answer."""
-        return await answered(self._gateway, method, arguments, f"the gateway of {self.id}")
+        return await answered(self._gateway, method, arguments, {}, f"the gateway of {self.id}")
 
     def _remember(self) -> None:
         self.store.put_park(
@@ -261,6 +260,12 @@ class LivePark:
                 applied_us=wall_us(),
             )
         )
+
+    def _show(self, specs: tuple[FigureSpec, ...]) -> None:
+        ids = tuple(spec.id for spec in specs)
+        if ids != self._ids:
+            self._ids, self.recent = ids, Recent(ids)
+        self.specs = specs
 
     def _learn(self, rows: tuple[TagRow, ...]) -> None:
         self.rows, self.dictionary = rows, Dictionary(rows)
@@ -297,7 +302,11 @@ class LivePark:
 
 
 async def answered(
-    actor: "ActorHandle[object] | None", method: str, arguments: Sequence[object], who: str
+    actor: "ActorHandle[object] | None",
+    method: str,
+    arguments: Sequence[object],
+    named: Mapping[str, object],
+    who: str,
 ) -> object:
     """The answer of an actor; its errors as ours.
 
@@ -311,7 +320,7 @@ async def answered(
     if actor is None:
         raise Unavailable(f"{who} is starting", "wait some seconds")
     try:
-        return await asyncio.wait_for(getattr(actor, method).remote(*arguments), _ANSWER_S)
+        return await asyncio.wait_for(getattr(actor, method).remote(*arguments, **named), _ANSWER_S)
     except RayTaskError as error:
         cause = error.cause
         raise cause if isinstance(cause, TwinError) else Unavailable(f"{who}: {cause}") from error

@@ -1,9 +1,8 @@
-"""What verbs do without a service: check, schema, restore, migrate, a what-if right here."""
+"""What verbs do without a service: restore, migrate, a what-if right here."""
 
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,61 +18,13 @@ from cluster.whatif_tasks import (
     run_bytes,
 )
 from cluster.whatif_texts import read_request
-from cluster.whatif_texts import schema as whatif_schema
 from connectors.clock import wall_us
 from models.errors import InputError
 from twin.memory.backup import restore as restore_memory
 from twin.memory.migrate import migrate as migrate_memory
-from twin.parkfile.load import json_schema, load_park
+from twin.parkfile.load import load_park
 from twin.whatif.plan import Plan
 from twin.whatif.snapshot import nominal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What a sound park file holds."""
-
-    park: str
-    sites: int
-    assets: int
-    tags: int
-    endpoints: int
-    rules: int
-    digest: str
-
-
-def check(file: Path) -> Checked:
-    """Read a park file.
-
-    Raises
-    ------
-    InvalidInput
-        With every fault.
-    """
-    park = load_park(file)
-    return Checked(
-        park=park.id,
-        sites=len(park.spec.sites),
-        assets=len(park.assets),
-        tags=len(park.bindings),
-        endpoints=len(park.endpoints),
-        rules=len(park.spec.rules),
-        digest=park.digest,
-    )
-
-
-def schema(kind: str) -> Mapping[str, object]:
-    """JSON Schema of ``park`` or ``whatif``.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind.
-    """
-    kinds = {"park": json_schema, "whatif": whatif_schema}
-    if kind not in kinds:
-        raise InputError(f"no schema of {kind!r}", f"one of {', '.join(kinds)}", "kind")
-    return kinds[kind]()
 
 
 def run_whatif(text: str, park_file: Path, workers: int) -> Outcome:

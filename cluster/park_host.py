@@ -17,24 +17,22 @@ import pyarrow.compute as pc
 from cluster import logs, one_root
 from cluster.bindings import wanted
 from cluster.layout import DataFolder
-from cluster.logic import park_logic
 from cluster.metadata.store import MetadataStore
 from cluster.park_clock import ParkTime
 from cluster.replay import record
 from connectors.clock import wall_us
 from connectors.coverage import KIND_COVERAGE, KIND_KEY
-from models.errors import ShardOwned, TwinError
+from models.errors import ShardOwned, TwinError, Unavailable
+from twin.alarms import Alarm
 from twin.disk import OsDisk
 from twin.effects import Effect
 from twin.figures import FigureSpec, Now
-from twin.marks import Marks
 from twin.memory.backup import backup
 from twin.memory.settings import DAY_US
 from twin.memory.store import Memory
-from twin.now import FigureBook
 from twin.park import Park
+from twin.park_logic import ParkLogic, year_of
 from twin.parkfile.load import read_park
-from twin.samples import from_us
 from twin.shard import Cut, Delivered, Shard
 from twin.tags import Binding, TagChange, TagRow
 from twin.whatif import snapshot
@@ -144,11 +142,11 @@ class ParkHost:
         self._park, bindings = wanted_park(settings)
         self._clock = ParkTime(Path(settings.clock) if settings.clock else None)
         self._memory = Memory.open(settings.folder.memory(settings.park))
-        self._shard = open_when_free(settings, self._park, self._memory)
+        self._logic = ParkLogic(self._park, year_of(self._clock()))
+        self._shard = open_when_free(settings, self._memory, self._logic)
         self._changes = self._apply(bindings)
         settings.folder.restored(settings.park).unlink(missing_ok=True)
         self._rows = 0
-        self._marks = Marks()
         self._sealer = Sealer(self._shard, self._memory, settings)
 
     def born(self) -> Born:
@@ -158,7 +156,7 @@ class ParkHost:
             roots=one_root.roots(),
             rows=self._shard.dictionary.rows,
             changes=self._changes,
-            specs=self._book.specs,
+            specs=self._logic.specs,
             replayed=len(self._shard.replayed),
         )
 
@@ -176,9 +174,9 @@ class ParkHost:
         self._sealer.look()
         return Pulse(
             pid=os.getpid(),
-            now=self._figures(now_us),
+            now=self._figures(),
             speed=self._clock.speed,
-            alarms={},
+            alarms=self._logic.desk.counts(),
             age_s=self._silence_s(),
             effects=effects,
             counts=self.counts(),
@@ -188,10 +186,18 @@ class ParkHost:
         """Journal a command and let it act."""
         return self._shard.command(data, self._clock())
 
+    def alarms(self, *, history: bool) -> tuple[Alarm, ...]:
+        """Unresolved alarms; with `history` the ended ones too."""
+        return self._logic.desk.alarms(history=history)
+
     def apply(self) -> tuple[TagChange, ...]:
         """Bring the tags to what the metadata store says now."""
         self._park, bindings = wanted_park(self._settings)
         return self._apply(bindings)
+
+    def specs(self) -> tuple[FigureSpec, ...]:
+        """The figures in the order of a pulse."""
+        return self._logic.specs
 
     def plan(self, bindings: Sequence[Binding]) -> tuple[TagChange, ...]:
         """What `apply` would do to the tags; changes nothing."""
@@ -254,10 +260,11 @@ class ParkHost:
         record(self._settings.folder.shard(self._settings.park).parent, *self.digest())
         self._shard.close()
 
-    def _figures(self, now_us: int) -> Now:
-        state = self._shard.state
-        mark = self._book.advance(state, state.totals(now_us), self._marks, now_us)
-        return self._book.compute(state, self._marks, mark, now_us)
+    def _figures(self) -> Now:
+        now = self._logic.now
+        if now is None:
+            raise Unavailable("no figures yet", "wait for the first tick")
+        return now
 
     def _silence_s(self) -> float:
         """Wall seconds since anything was heard."""
@@ -274,11 +281,7 @@ class ParkHost:
 
     def _apply(self, bindings: Sequence[Binding]) -> tuple[TagChange, ...]:
         self._keep_text()
-        now_us = self._clock()
-        changes = self._shard.apply_park(bindings, self._park.text, now_us).changes
-        self._book = FigureBook(self._park, from_us(now_us).year)
-        self._book.learn(self._shard.dictionary)
-        return changes
+        return self._shard.apply_park(bindings, self._park.text, self._clock()).changes
 
 
 class Sealer:
@@ -370,7 +373,7 @@ def wanted_park(settings: HostSettings) -> tuple[Park, tuple[Binding, ...]]:
     return park, wanted(park, endpoints, mappings)
 
 
-def open_when_free(settings: HostSettings, park: Park, memory: Memory) -> Shard:
+def open_when_free(settings: HostSettings, memory: Memory, logic: ParkLogic) -> Shard:
     """Open the shard; a dead owner's lock is waited for.
 
     Raises
@@ -387,7 +390,7 @@ def open_when_free(settings: HostSettings, park: Park, memory: Memory) -> Shard:
                 now_us=wall_us(),
                 disk=OsDisk(),
                 memory=memory,
-                logic=park_logic(park),
+                logic=(logic,),
                 restored=settings.folder.restored(settings.park).exists(),
             )
         except ShardOwned:

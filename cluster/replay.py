@@ -12,12 +12,12 @@ from typing import Final
 import orjson
 
 from cluster.layout import DataFolder
-from cluster.logic import park_logic
 from connectors.clock import wall_us
 from models.errors import InputError, NotFound, TwinError
 from twin.disk import OsDisk
 from twin.memory.snapshots import Snapshots
 from twin.memory.store import Memory
+from twin.park_logic import ParkLogic, year_of
 from twin.parkfile.load import read_park
 from twin.shard import Shard
 
@@ -124,7 +124,7 @@ def _rebuilt(copy: DataFolder, park: str) -> tuple[int, str]:
         now_us=wall_us(),
         disk=OsDisk(),
         memory=memory,
-        logic=park_logic(read_park(text)),
+        logic=(ParkLogic(read_park(text), year_of(wall_us())),),
     )
     try:
         return shard.offset, shard.digest()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -36,6 +37,7 @@ from cluster.ports import (
     Vitals,
 )
 from cluster.settings import ParkSettings, ServiceSettings
+from cluster.tonight import headroom_of
 from cluster.whatif_start import WhatifStart
 from cluster.whatif_tasks import PARK_WORK
 from cluster.workers import RayWorkers
@@ -65,12 +67,13 @@ class Service:
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._files = [(load_park(Path(park.file)), park) for park in settings.parks]
         self._parks: dict[str, LivePark] = {}
         self._parts: dict[str, Part] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._engine: Engine | None = None
+        self._starting: Future[Engine] | None = None
         self._store: MetadataStore | None = None
         self._jobs: JobQueue | None = None
 
@@ -80,6 +83,20 @@ class Service:
         return self._files[0][0].id if self._files else None
 
     # Life
+
+    def prepare(self) -> "Future[Engine]":
+        """Start Ray in a thread, while this process still imports its pages."""
+        self._starting = ThreadPoolExecutor(1, "engine").submit(self._start_engine)
+        return self._starting
+
+    def _start_engine(self) -> Engine:
+        settings = self.settings
+        engine = EngineSettings(
+            address=settings.ray_address,
+            temp=settings.temp,
+            whatif_slots=settings.whatif_slots or whatif_slots(),
+        )
+        return Engine.start(settings.folder, engine)
 
     async def begin(self) -> None:
         """Start in the background; until it is done, questions get `Unavailable`."""
@@ -92,8 +109,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(park.close() for park in self._parks.values()))
-        if self._engine is not None:
-            await asyncio.to_thread(self._engine.stop)
+        if self._starting is not None:
+            await asyncio.to_thread(_stop_engine, self._starting)
         if self._store is not None:
             self._store.close()
 
@@ -108,24 +125,21 @@ class Service:
             self._say("start", f"failed: {type(error).__name__}: {error}")
 
     async def _start(self) -> None:
-        settings = self._settings
+        settings = self.settings
         self._store = await asyncio.to_thread(
             MetadataStore.open, settings.folder.root, settings.database
         )
         self._done(_STORE)
         self._say(_ENGINE, "starting Ray")
-        slots = settings.whatif_slots or whatif_slots()
-        engine = EngineSettings(
-            address=settings.ray_address, temp=settings.temp, whatif_slots=slots
-        )
-        self._engine = await asyncio.to_thread(Engine.start, settings.folder, engine)
+        starting = self._starting or self.prepare()
+        self._engine = await asyncio.wrap_future(starting)
         self._done(_ENGINE)
         await asyncio.gather(*(self._open(park, chosen) for park, chosen in self._files))
-        self._jobs = self._queue(slots)
+        self._jobs = self._queue(settings.whatif_slots or whatif_slots())
         self._tasks.append(asyncio.create_task(self._jobs.dispatch(), name="what-if"))
 
     def _queue(self, slots: int) -> JobQueue:
-        store, settings = self._need_store(), self._settings
+        store, settings = self._need_store(), self.settings
         return JobQueue(
             store,
             RayWorkers(slots),
@@ -141,7 +155,7 @@ class Service:
             self._say(part, "waiting for the virtual plant")
             await wait_for_file(Path(chosen.ready))
         self._say(part, f"opening the twin of {park.id}")
-        live = LivePark(park, chosen, self._settings, self._need_store())
+        live = LivePark(park, chosen, self.settings, self._need_store())
         await live.open()
         self._parks[park.id] = live
         self._done(part)
@@ -198,7 +212,7 @@ class Service:
 
     async def headroom(self, park: str) -> Headroom:
         """Headroom of the station tonight."""
-        return cast("Headroom", await self._park(park).ask("headroom"))
+        return await headroom_of(self._park(park))
 
     async def assets(self, park: str) -> Sequence[Asset]:
         """All assets, parents before children."""
@@ -237,12 +251,12 @@ class Service:
 
     async def alarms(self, park: str, *, history: bool = False) -> Sequence[Alarm]:
         """Unresolved alarms, or the ended ones too."""
-        return cast("Sequence[Alarm]", await self._park(park).ask("alarms", history))
+        return cast("Sequence[Alarm]", await self._park(park).ask("alarms", history=history))
 
     async def acknowledge(self, park: str, alarms: Sequence[str], by: str, note: str) -> None:
         """Acknowledge alarms."""
         live = self._park(park)
-        await live.ask("acknowledge", list(alarms), by, note)
+        await live.ask("command", alarm_command("acknowledge", alarms, by, note))
         await self._audit(by, "alarm.acknowledge", park, {"alarms": list(alarms), "note": note})
 
     async def shelve(
@@ -251,7 +265,8 @@ class Service:
         """Shelve alarms for a limited time."""
         if minutes > 0 and not reason.strip():
             raise InputError("no reason is given", "say why it may be put aside", "reason")
-        await self._park(park).ask("shelve", list(alarms), by, minutes, reason)
+        command = alarm_command("shelve", alarms, by, reason) | {"minutes": minutes}
+        await self._park(park).ask("command", command)
         detail = {"alarms": list(alarms), "minutes": minutes, "reason": reason}
         await self._audit(by, "alarm.shelve", park, detail)
 
@@ -410,3 +425,17 @@ async def wait_for_file(path: Path) -> None:
     raise Unavailable(
         f"the virtual plant does not start ({path} is missing)", "read logs/plant.out"
     )
+
+
+def alarm_command(verb: str, alarms: Sequence[str], by: str, note: str) -> dict[str, object]:
+    """A command to the alarms of a park, as the journal keeps it."""
+    return {"alarm": verb, "ids": list(alarms), "by": by, "note": note}
+
+
+def _stop_engine(starting: "Future[Engine]") -> None:
+    """Stop an engine, also one that is still starting."""
+    try:
+        engine = starting.result()
+    except TwinError:
+        return
+    engine.stop()

@@ -3,12 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from cluster import logs
 from cluster.routes.api import create_api
 from cluster.service import Service
 from cluster.settings import ServiceSettings
@@ -17,11 +15,9 @@ from dashboard.app import create_app
 _PATIENCE_S = 5
 
 
-def serve(path: Path) -> None:
-    """Run the service a supervisor asked for, until SIGTERM."""
-    settings = ServiceSettings.read(path)
-    logs.configure(settings.folder.logs, "service", settings.log_level, settings.log_style)
-    service = Service(settings)
+def serve(service: Service) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = service.settings
     config = uvicorn.Config(
         application(service, settings),
         host=settings.host,

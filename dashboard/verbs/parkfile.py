@@ -5,7 +5,7 @@ from typing import Annotated, Final, cast
 
 import typer
 
-from cluster import offline
+from cluster import parkfiles
 from cluster.client import Client
 from cluster.wire import plain
 from dashboard.verbs.output import DEFAULT_URL, Json, Url, show_fields, show_json, show_rows
@@ -16,7 +16,7 @@ File = Annotated[Path, typer.Argument(help="Park file")]
 
 def check(file: File, json: Json = False) -> None:
     """Read a park file and tell every fault with its line and a suggestion."""
-    found = cast("dict[str, object]", plain(offline.check(file)))
+    found = cast("dict[str, object]", plain(parkfiles.check(file)))
     show_fields(found, json=json)
 
 
@@ -24,7 +24,7 @@ def schema(
     kind: Annotated[str, typer.Argument(help="park or whatif")] = "park",
 ) -> None:
     """Print the JSON Schema of park files or what-if files."""
-    show_json(offline.schema(kind))
+    show_json(parkfiles.schema(kind))
 
 
 def apply(
@@ -34,7 +34,7 @@ def apply(
     json: Json = False,
 ) -> None:
     """Bring a running park to an edited file; tells what that does to its tags and history."""
-    park = offline.check(file).park
+    park = parkfiles.check(file).park
     with Client(url) as client:
         query: dict[str, object] = {"dry_run": str(dry_run).lower(), "file": file.name}
         changes = client.put_text(f"/parks/{park}/file", file.read_text("utf-8"), query)

@@ -1,4 +1,4 @@
-"""Verbs that run something: ``demo``, ``up``, ``gateway``, and the service's own ``serve``."""
+"""Verbs that run parks: ``demo`` and ``up``."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -6,7 +6,6 @@ from typing import Annotated, Final
 import typer
 
 from cluster import launch
-from cluster.edge import EdgeSettings
 from cluster.ports import InputError
 from dashboard.verbs.verb import verb
 
@@ -38,7 +37,7 @@ def demo(
             port=port,
             parks=(park or launch.demo_park(),),
             for_s=for_s,
-            log_level=_level(log_level),
+            log_level=level_of(log_level),
             log_style=log_style,
         ),
         speed,
@@ -63,37 +62,24 @@ def up(
             port=port,
             parks=tuple(parks),
             for_s=for_s,
-            log_level=_level(log_level),
+            log_level=level_of(log_level),
             log_style=log_style,
         ),
         typer.echo,
     )
 
 
-def gateway(
-    park: Annotated[Path, typer.Argument(help="Park file whose endpoints are read")],
-    to: Annotated[str, typer.Option(help="Address of the service")] = "http://127.0.0.1:8050",
-    source: Annotated[str, typer.Option(help="Name of this gateway")] = "edge",
-    data: Data = Path("parktwin-gateway"),
-    for_s: For = None,
-    log_level: Level = "INFO",
-) -> None:
-    """Read endpoints here and deliver them to a service elsewhere; listens at no port."""
-    edge = EdgeSettings(url=to, source=source, folder=data, for_s=for_s)
-    launch.gateway(park, edge, _level(log_level), typer.echo)
+def level_of(name: str) -> str:
+    """A log level.
 
-
-def serve(settings: Annotated[Path, typer.Argument(help="Settings of the supervisor")]) -> None:
-    """Serve (started by ``demo`` and ``up``, not by people)."""
-    from dashboard import web
-
-    web.serve(settings)
-
-
-def _level(name: str) -> str:
+    Raises
+    ------
+    InputError
+        When there is none of that name.
+    """
     if name.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise InputError(f"{name!r} is no level", "DEBUG, INFO, WARNING or ERROR", "log-level")
     return name.upper()
 
 
-VERBS: Final = {"demo": verb(demo), "up": verb(up), "gateway": verb(gateway), "serve": verb(serve)}
+VERBS: Final = {"demo": verb(demo), "up": verb(up)}
