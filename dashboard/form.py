@@ -198,8 +198,7 @@ def document(
         "branches": dict(branches(typed, types)),
     }
     against = text_of(typed.get("against"))
-    chosen = typed.get("kpis")
-    kpis = list(map(str, chosen)) if isinstance(chosen, (list, tuple)) else []
+    kpis = listed_in(typed.get("kpis"))
     if against or kpis:
         made["compare"] = {"against": against or "base", "kpis": [{"kpi": k} for k in kpis]}
     return made
@@ -242,7 +241,8 @@ def typed_of(made: Mapping[str, object]) -> Typed:
     if isinstance(compare, Mapping):
         kpis = compare.get("kpis") or ()
         typed["against"] = compare.get("against", "")
-        typed["kpis"] = [str(k["kpi"]) for k in kpis if isinstance(k, Mapping) and "kpi" in k]
+        names = [str(k["kpi"]) for k in kpis if isinstance(k, Mapping) and "kpi" in k]
+        typed["kpis"] = ",".join(names)
     named = made.get("branches")
     for branch, (name, changes) in enumerate(named.items() if isinstance(named, Mapping) else ()):
         typed[f"branches.{branch}.name"] = name
@@ -271,6 +271,13 @@ def added(typed: Typed, path: str, values: Mapping[str, object]) -> Typed:
     taken = numbered(typed, f"{path}.")
     place = taken[-1] + 1 if taken else 0
     return typed | {f"{path}.{place}.{name}": value for name, value in values.items()}
+
+
+def listed_in(value: object) -> list[str]:
+    """Return several values: a list, or text with commas between them."""
+    if isinstance(value, (list, tuple)):
+        return [str(each) for each in value]
+    return [part.strip() for part in text_of(value).split(",") if part.strip()]
 
 
 def is_blank(value: object) -> bool:

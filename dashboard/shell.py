@@ -194,10 +194,10 @@ def _languages(visit: Visit) -> Component:
                 code.upper(),
                 type="button",
                 id=f"language-{code}",
+                title={"vi": "Tiếng Việt", "en": "English"}[code],
                 **{
                     "data-language": code,
                     "aria-pressed": "true" if visit.viewer.language == code else "false",
-                    "aria-label": {"vi": "Tiếng Việt", "en": "English"}[code],
                     "lang": code,
                 },
             )

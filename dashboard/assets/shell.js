@@ -72,6 +72,20 @@
             window.dash_clientside.set_props('language', {data: root.lang});
             return;
         }
+        var pick = event.target.closest('[data-pick] button');
+        if (pick) {
+            var group = pick.parentElement, several = group.dataset.several === '1';
+            group.querySelectorAll('button').forEach(function (each) {
+                var on = several ? (each === pick) !== (each.getAttribute('aria-pressed') === 'true') : each === pick;
+                each.setAttribute('aria-pressed', String(on));
+            });
+            var values = Array.from(group.querySelectorAll('button[aria-pressed=true]'), function (each) {
+                return each.dataset.value;
+            });
+            var name = group.dataset.pick;
+            window.dash_clientside.set_props(name[0] === '{' ? JSON.parse(name) : name, {value: values.join(',')});
+            return;
+        }
         if (event.target.closest('[data-theme-switch]')) {
             var from = root.dataset.theme;
             colours();

@@ -6,12 +6,9 @@ from dash import dcc
 
 from dashboard.components.html import Element
 
-Checklist: Final = cast("Element", dcc.Checklist)
-Dropdown: Final = cast("Element", dcc.Dropdown)
 Graph: Final = cast("Element", dcc.Graph)
 Input: Final = cast("Element", dcc.Input)
 Link: Final = cast("Element", dcc.Link)
 Location: Final = cast("Element", dcc.Location)
-RadioItems: Final = cast("Element", dcc.RadioItems)
 Store: Final = cast("Element", dcc.Store)
 Textarea: Final = cast("Element", dcc.Textarea)

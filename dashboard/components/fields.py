@@ -1,5 +1,8 @@
 """Form fields: a name, an input, a hint, and what is wrong with it."""
 
+import json
+from collections.abc import Sequence
+
 from dash import ctx
 from dash.development.base_component import Component
 
@@ -25,6 +28,37 @@ def group(name: str, control: Component, *, problem: str = "") -> Component:
     if problem:
         children.append(html.Span(f"▲ {problem}", className="problem", role="alert"))
     return html.Fieldset(children, className="field group bad" if problem else "field group")
+
+
+def picks(
+    name: str | dict[str, object],
+    options: Sequence[tuple[str, str]],
+    chosen: Sequence[str],
+    *,
+    several: bool = False,
+) -> Component:
+    """Return a row of toggles over a hidden input, whose value is what is chosen.
+
+    Of several the values stand in the input with commas between them. (Dash's own radio buttons
+    nest inputs in options, which readers of screens cannot follow.)
+    """
+    buttons = [
+        html.Button(
+            text,
+            type="button",
+            **{"data-value": value, "aria-pressed": "true" if value in chosen else "false"},
+        )
+        for value, text in options
+    ]
+    held = core.Input(id=name, type="hidden", value=",".join(chosen))
+    return html.Div(
+        [*buttons, held],
+        className="picks",
+        **{
+            "data-pick": name if isinstance(name, str) else json.dumps(name),
+            "data-several": "1" if several else "",
+        },
+    )
 
 
 def who(words: Words) -> Component:

@@ -46,7 +46,7 @@ def kpi(visit: Visit, figure: str, points: Sequence[float | None] = ()) -> Compo
     return html.Section(
         [
             html.Div(
-                [html.H3(name, className="kpi-name"), info(visit, spec)], className="kpi-head"
+                [html.H2(name, className="kpi-name"), info(visit, spec)], className="kpi-head"
             ),
             html.Div(
                 [

@@ -104,11 +104,7 @@ def table(
     return html.Div(
         html.Table(
             [
-                html.Thead(
-                    html.Tr(
-                        [html.Th(h, scope="col", className=kind(i)) for i, h in enumerate(head)]
-                    )
-                ),
+                html.Thead(html.Tr([_heading(h, kind(i)) for i, h in enumerate(head)])),
                 html.Tbody(
                     [
                         html.Tr([html.Td(c, className=kind(i)) for i, c in enumerate(row)])
@@ -120,9 +116,14 @@ def table(
         ),
         className="table",
         tabIndex="0",
-        role="region",
+        role="group",
         **{"aria-label": label},
     )
+
+
+def _heading(text: object, kind: str) -> Component:
+    """Return a column's heading; a column without one has an empty cell, not an empty heading."""
+    return html.Th(text, scope="col", className=kind) if text != "" else html.Td(className="th")
 
 
 def link(text: object, href: str, kind: str = "") -> Component:

@@ -6,7 +6,7 @@ from typing import Final
 from dash.development.base_component import Component
 
 from dashboard.components import core, html
-from dashboard.components.fields import field, group
+from dashboard.components.fields import field, group, picks
 from dashboard.components.parts import button, icon
 from dashboard.form import (
     ChangeType,
@@ -15,6 +15,7 @@ from dashboard.form import (
     change_types,
     ensemble_fields,
     kpi_names,
+    listed_in,
     numbered,
     text_of,
 )
@@ -61,7 +62,7 @@ def form(visit: Visit, typed: Typed, problems: Mapping[str, str]) -> list[Compon
     ]
 
 
-def path_id(path: str) -> dict[str, str]:
+def path_id(path: str) -> dict[str, object]:
     """Return the id of a field."""
     return {"type": FIELD, "path": path}
 
@@ -98,14 +99,14 @@ def control(
     value = typed.get(path)
     if spec.kind in ("choice", "truth"):
         options = spec.options or ("true", "false")
-        box = core.RadioItems(
-            id=path_id(path),
-            inline=True,
-            className="radios",
-            value=text_of(value if value is not None else spec.default).lower()
-            if spec.kind == "truth"
-            else value or spec.default,
-            options=[{"label": words.code("whatif.option", o), "value": o} for o in options],
+        box = picks(
+            path_id(path),
+            [(o, words.code("whatif.option", o)) for o in options],
+            [
+                text_of(value if value is not None else spec.default).lower()
+                if spec.kind == "truth"
+                else text_of(value or spec.default)
+            ],
         )
         return group(name, box, problem=problems.get(path, ""))
     default = "" if spec.default is None else str(spec.default)
@@ -210,12 +211,11 @@ def compare(
     words: Words, typed: Typed, names: Sequence[str], problems: Mapping[str, str]
 ) -> Component:
     """Return what is compared with what."""
-    box = core.Checklist(
-        id=path_id("kpis"),
-        inline=True,
-        className="radios",
-        value=typed.get("kpis") or [],
-        options=[{"label": words.code("kpi", name), "value": name} for name in names],
+    box = picks(
+        path_id("kpis"),
+        [(name, words.code("kpi", name)) for name in names],
+        listed_in(typed.get("kpis")),
+        several=True,
     )
     return html.Div(
         [

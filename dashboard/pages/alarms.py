@@ -10,7 +10,7 @@ from dash.exceptions import PreventUpdate
 
 from cluster.ports import Alarm, AlarmState
 from dashboard.components import core, html
-from dashboard.components.fields import field, group, triggered, who
+from dashboard.components.fields import field, group, picks, triggered, who
 from dashboard.components.parts import button, card, done
 from dashboard.components.picker import choices
 from dashboard.design import PRIORITIES, SHAPES
@@ -81,7 +81,7 @@ def summary(visit: Visit, alarms: Sequence[Alarm]) -> list[Component]:
         [
             html.Section(
                 [
-                    html.H3(name, className="kpi-name"),
+                    html.H2(name, className="kpi-name"),
                     html.Div(value, className="kpi-value num"),
                     html.Small(hint, className="muted"),
                 ],
@@ -206,15 +206,10 @@ def actions(visit: Visit) -> Component:
             [
                 group(
                     words("alarms.minutes"),
-                    core.RadioItems(
-                        id="alarms-minutes",
-                        value=60,
-                        inline=True,
-                        className="radios",
-                        options=[
-                            {"label": words.code("alarms.for", str(m)), "value": m}
-                            for m in (15, 60, 240, 480)
-                        ],
+                    picks(
+                        "alarms-minutes",
+                        [(str(m), words.code("alarms.for", str(m))) for m in (15, 60, 240, 480)],
+                        ["60"],
                     ),
                 ),
                 field(
@@ -293,7 +288,7 @@ def wire(app: Dash, desk: Desk) -> None:
         unshelved: int,
         chosen: list[Row] | None,
         by: str | None,
-        minutes: float,
+        minutes: str,
         reason: str | None,
         search: str,
     ) -> tuple[object, ...]:
@@ -302,7 +297,7 @@ def wire(app: Dash, desk: Desk) -> None:
             raise PreventUpdate
         if not ids:
             return no_update, no_update, no_update, done(visit.words("alarms.choose"))
-        span = minutes if triggered() == "alarms-shelve" else 0.0
+        span = float(minutes) if triggered() == "alarms-shelve" else 0.0
         await visit.service.shelve(visit.park.id, ids, by or "", span, reason or "")
         said = visit.words("alarms.shelved" if span else "alarms.unshelved", n=str(len(ids)))
         return *await current(desk, search), [], done(said)

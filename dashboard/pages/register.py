@@ -23,7 +23,7 @@ from cluster.ports import (
     TwinError,
 )
 from dashboard.components import core, html
-from dashboard.components.fields import field, group, triggered
+from dashboard.components.fields import field, group, picks, triggered
 from dashboard.components.parts import button, card, done, empty, explained, failed, icon, table
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import number
@@ -73,13 +73,7 @@ def address_card(visit: Visit) -> Component:
         return field(words.code("endpoint.field", name), box, hint=hint)
 
     def choice(name: str, options: Sequence[str], group_name: str) -> Component:
-        box = core.RadioItems(
-            id=f"ep-{name}",
-            value=options[0],
-            inline=True,
-            className="radios",
-            options=[{"label": words.code(group_name, o), "value": o} for o in options],
-        )
+        box = picks(f"ep-{name}", [(o, words.code(group_name, o)) for o in options], [options[0]])
         return group(words.code("endpoint.field", name), box)
 
     return card(
@@ -131,12 +125,7 @@ def map_card(visit: Visit, known: str) -> Component:
     words = visit.words
     browse = button(words("endpoints.browse"), "ep-browse", icon_name="search")
     save = words("endpoints.save_map") if known else words("endpoints.save")
-    force = core.Checklist(
-        id="ep-force",
-        value=[],
-        className="radios",
-        options=[{"label": words("endpoints.force"), "value": "force"}],
-    )
+    force = picks("ep-force", [("force", words("endpoints.force"))], [], several=True)
     return card(
         words("endpoints.remap") if known else words("endpoints.step3"),
         html.Div(
@@ -434,7 +423,7 @@ def wire_save(app: Dash, desk: Desk) -> None:
     async def save(  # one argument per input
         clicks: int,
         known: str,
-        force: list[str],
+        force: str,
         ids: list[dict[str, str]],
         paths: list[str | None],
         search: str,

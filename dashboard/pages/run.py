@@ -156,7 +156,7 @@ def bands_card(visit: Visit, outcome: Outcome) -> Component:
 
 def beside(outcome: Outcome) -> int:
     """Return the height at which the bands end where the differences beside them end."""
-    return max(300, 8 + 26 * outcome.pairs.num_rows)
+    return max(300, 8 + 26 * int(outcome.pairs.num_rows))
 
 
 def differences_card(visit: Visit, found: Sequence[Pair]) -> Component:

@@ -86,7 +86,7 @@ def first(assets: Sequence[Asset]) -> Typed:
         "ensemble.replications": 64,
         "ensemble.seed": 11,
         "against": "base",
-        "kpis": ["peak_mva", "n1_minutes", "cost_mvnd"],
+        "kpis": "peak_mva,n1_minutes,cost_mvnd",
         "branches.0.name": "base",
     }
     if not battery:
