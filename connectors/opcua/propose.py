@@ -72,6 +72,16 @@ _WORDS: Final[Mapping[str, str]] = {
     "tr": "transformer", "cong": "gate", "g": "gate", "lo": "feeder", "fdr": "feeder",
     "xuong": "area", "nha": "site", "pin": "bess", "batt": "bess", "bess": "bess",
 }  # fmt: skip
+_GENERIC: Final = frozenset(
+    {
+        "line", "machine", "substation", "transformer", "gate", "feeder", "area", "site", "plant",
+        "factory", "station", "hall", "nha", "may", "chuyen", "khu", "tram", "cong", "ty", "xuong",
+        "the", "of", "and", "va", "so", "no", "l", "m", "t", "g", "p", "ss", "tr", "lo",
+    }
+)  # fmt: skip
+"""Words that name no asset by themselves; with a number (``line1``) they do."""
+_LEAST_WEIGHT: Final = 0.8
+"""An asset right below the park is known by its own name only, which is less than a chain."""
 _LEVEL_WEIGHTS: Final = (0.5, 0.3, 0.2)
 _NUMERIC: Final = frozenset(
     {
@@ -175,7 +185,8 @@ def _levels(asset: AssetNode, park: Park) -> tuple[frozenset[str], ...]:
     node: AssetNode | None = asset
     while node is not None and len(levels) < len(_LEVEL_WEIGHTS):
         own = _keys(words(node.id.rpartition("/")[2]))
-        levels.append(own | _keys(words(node.label.en)) | _keys(words(node.label.vi)))
+        named = own | _keys(words(node.label.en)) | _keys(words(node.label.vi))
+        levels.append(named - _GENERIC)
         node = park.assets.get(node.parent) if node.parent else None
     return tuple(levels)
 
@@ -203,7 +214,7 @@ def _score(node: BrowsedNode, keys: frozenset[str], candidate: _Candidate) -> Pr
         if common:
             asset += weight
             matched.append(max(common, key=len))
-    asset /= sum(weights)
+    asset /= max(sum(weights), _LEAST_WEIGHT)
     unit, unit_word = _unit_score(node.unit, candidate.metric.unit)
     kind = _kind_score(node.data_type, candidate.metric.kind)
     confidence = min(1.0, max(0.0, 0.55 * asset + 0.35 * metric + 0.1 + unit + kind))

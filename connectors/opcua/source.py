@@ -30,7 +30,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from connectors.clock import ParkClock, RunningMedian, wall_us
+from connectors.clock import PacedClock, ParkClock, RunningMedian, wall_us
 from connectors.coverage import CoverageRow
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.decode import Decoder
@@ -172,6 +172,8 @@ class Source:
         self.coverage: list[CoverageRow] = []
         self.known = known
         self._park_now, self._pki, self._wake = park_now, pki, wake
+        # In a park that runs faster than the wall, a second on the way is many seconds of park time.
+        self._speed = max(1.0, park_now.speed if isinstance(park_now, PacedClock) else 1.0)
         self._decoder = Decoder(
             self.rows, config.time_policy, park_now, round(config.publishing_ms * 1000)
         )
@@ -442,7 +444,7 @@ class Source:
 
     async def _probe(self, client: Client) -> None:
         """One read of the server's status, apart from the values; a failure is judged later."""
-        before_us = self._park_now()
+        before_us = wall_us()
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 state, current = await read_values(
@@ -455,7 +457,7 @@ class Source:
         except (TimeoutError, UaStatusCodeError):
             return
         self._answered_at = time.monotonic()
-        middle_us = (before_us + self._park_now()) // 2
+        middle_us = (before_us + wall_us()) // 2
         if isinstance(current, datetime):
             self._pace.server_offset_us.add(to_us(current) - middle_us)
         self._remark = (
@@ -646,7 +648,7 @@ class Source:
         )
 
     def _clock_offset_s(self) -> float | None:
-        """Offset of the source's clock; the server's own clock where no source time moves."""
+        """Offset of source times to park time; of the server's clock to ours while none moves."""
         if len(self._pace.source_offset_us) >= 3:
             offset_us = self._pace.source_offset_us.value
         else:
@@ -661,7 +663,7 @@ class Source:
         offset_s = self._clock_offset_s()
         if (
             offset_s is not None
-            and abs(offset_s) > _SUSPICIOUS_OFFSET_S
+            and abs(offset_s) > _SUSPICIOUS_OFFSET_S * self._speed
             and self.config.time_policy == "source"
         ):
             hints.append(

@@ -16,12 +16,13 @@ from asyncua import ua
 from floor_plc import Plc, Proxy, free_port, running, stamped
 from floor_receiver import Receiver, until
 
+from connectors.clock import PacedClock, wall_us
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.report import EndpointState
 from connectors.opcua.source import SourceSettings
 from models.errors import Conflict, NotFound
-from twin.samples import to_us
+from twin.samples import from_us, to_us
 
 pytestmark = [
     pytest.mark.floor,
@@ -330,6 +331,23 @@ async def test_a_plc_seven_hours_ahead_is_told_and_receive_time_mends_it(plc, tm
         row = receiver.samples[-1]
         assert abs(row["at"] - datetime.now(UTC)) < timedelta(minutes=1)
         assert row["server_at"] - row["at"] == pytest.approx(ahead, abs=timedelta(minutes=1))
+
+
+async def test_in_a_park_at_sixty_times_the_pace_lag_is_no_wrong_clock(plc, tmp_path):
+    receiver, start = Receiver(), to_us(datetime(2027, 3, 1, tzinfo=UTC))
+    park_now = PacedClock(park_us=start, wall_us=wall_us(), speed=60.0)
+    await plc.add("urn:a", "V", 0.0)
+    config = endpoint(plc.url, ("urn:a", "V"))
+    async with gateway(tmp_path, receiver, config, park_now=park_now) as held:
+        await until(lambda: receiver.values(1))
+        for i in range(1, 6):
+            # Two wall seconds late: two minutes of park time.
+            late = from_us(park_now() - 120_000_000)
+            await plc.write("urn:a", "V", float(i), at=late)
+            await until(lambda i=i: receiver.values(1)[-1] == float(i))
+        assert of(held).clock_offset_s < -119.0
+        assert of(held).cause == ""
+        assert receiver.samples[-1]["at"].year == 2027
 
 
 async def test_good_values_that_stand_still_are_told_as_frozen(plc, tmp_path):
