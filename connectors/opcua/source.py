@@ -172,7 +172,7 @@ class Source:
         self.coverage: list[CoverageRow] = []
         self.known = known
         self._park_now, self._pki, self._wake = park_now, pki, wake
-        # In a park that runs faster than the wall, a second on the way is many seconds of park time.
+        # In a park that runs faster than the wall, a second on the way is many of park time.
         self._speed = max(1.0, park_now.speed if isinstance(park_now, PacedClock) else 1.0)
         self._decoder = Decoder(
             self.rows, config.time_policy, park_now, round(config.publishing_ms * 1000)
