@@ -11,13 +11,13 @@ park.output_rate_h, park.gate_queue, park.turn_p50_min, park.turn_p90_min, park.
 park.yard_pct, park.docks_busy, park.berths_busy, park.endpoints_up, park.endpoints,
 park.tags_good_pct, transformer.<id>.mva, transformer.<id>.loading_pct, transformer.<id>.oil_c,
 feeder.<id>.mw, feeder.<id>.amps, feeder.<id>.loading_pct, pv.<id>.kw, pv.<id>.expected_kw,
-bess.<id>.kw, bess.<id>.soc_pct, site.<id>.kw, site.<id>.kwh_today, site.<id>.oee_pct,
-site.<id>.good_today, site.<id>.alarm (worst priority: 0 none … 4 critical), line.<id>.oee_pct,
-line.<id>.availability_pct, line.<id>.effectiveness_pct, line.<id>.quality_pct,
-line.<id>.good_today, line.<id>.rate_h, line.<id>.kwh_per_unit, machine.<id>.state (0 not
-available, 1 out of service, 2 not executing, 3 executing), machine.<id>.kw, gate.<id>.queue,
-gate.<id>.busy, gate.<id>.turn_p90_min, yard.<id>.occupied, dock.<id>.busy, berth.<id>.busy,
-wwtp.<id>.m3_h.
+pv.<id>.yield_pct, bess.<id>.kw, bess.<id>.soc_pct, site.<id>.kw, site.<id>.kwh_today,
+site.<id>.oee_pct, site.<id>.good_today, site.<id>.alarm (worst priority: 0 none … 4 critical),
+line.<id>.oee_pct, line.<id>.availability_pct, line.<id>.effectiveness_pct, line.<id>.quality_pct,
+line.<id>.good_today, line.<id>.rate_h, line.<id>.kwh_per_unit, line.<id>.bottleneck (number of the
+machine in the line, from 1), machine.<id>.state (0 not available, 1 out of service, 2 not
+executing, 3 executing), machine.<id>.kw, gate.<id>.queue, gate.<id>.busy, gate.<id>.turn_p90_min,
+yard.<id>.occupied, dock.<id>.busy, berth.<id>.busy, wwtp.<id>.m3_h, endpoint.<id>.alive.
 
 `<id>` of an asset is its path below the park with ``/`` (``acme/moulding/l1``).
 """
