@@ -30,7 +30,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from connectors.clock import PacedClock, ParkClock, RunningMedian, wall_us
+from connectors.clock import ParkClock, RunningMedian, wall_us
 from connectors.coverage import CoverageRow
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.decode import Decoder
@@ -55,6 +55,8 @@ _log = logging.getLogger(__name__)
 
 CAUSE_FROZEN: Final = "frozen"
 _SUSPICIOUS_OFFSET_S: Final = 60.0
+_CLOCK_UNKNOWN_US: Final = 365 * 86_400 * 1_000_000
+"""A park clock in 1970 does not know its time."""
 _FROZEN_AFTER_MOVES: Final = 20
 _FROZEN_INTERVALS: Final = 20.0
 _FROZEN_READ: Final = 50
@@ -172,8 +174,6 @@ class Source:
         self.coverage: list[CoverageRow] = []
         self.known = known
         self._park_now, self._pki, self._wake = park_now, pki, wake
-        # In a park that runs faster than the wall, a second on the way is many of park time.
-        self._speed = max(1.0, park_now.speed if isinstance(park_now, PacedClock) else 1.0)
         self._decoder = Decoder(
             self.rows, config.time_policy, park_now, round(config.publishing_ms * 1000)
         )
@@ -596,6 +596,10 @@ class Source:
             self._overflows_told = self._decoder.overflows
             self._lost += lost
             cause = cause or f"the server's queue overflowed {lost} times or more"
+        if self._covered_us < _CLOCK_UNKNOWN_US:
+            # The plant that keeps the park clock was not up: there is no time to cover yet.
+            self._covered_us = to_us
+            return
         if to_us <= self._covered_us and not lost:
             return
         end = max(to_us, self._covered_us)
@@ -655,6 +659,10 @@ class Source:
             offset_us = self._pace.server_offset_us.value
         return None if offset_us is None else offset_us / 1e6
 
+    def _speed(self) -> float:
+        """Pace of the park clock: at 60× a second on the way is a minute of park time."""
+        return max(1.0, float(getattr(self._park_now, "speed", 1.0)))
+
     def _hint(self) -> str:
         """What is remarkable about a connected endpoint, and what to do."""
         hints = [self._remark] if self._remark else []
@@ -663,7 +671,7 @@ class Source:
         offset_s = self._clock_offset_s()
         if (
             offset_s is not None
-            and abs(offset_s) > _SUSPICIOUS_OFFSET_S * self._speed
+            and abs(offset_s) > _SUSPICIOUS_OFFSET_S * self._speed()
             and self.config.time_policy == "source"
         ):
             hints.append(
