@@ -1,40 +1,66 @@
-"""The verb ``bench``: figures of whole capabilities beside a peer."""
+"""The verb ``bench``."""
 
-from typing import Annotated, Final, cast
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
-from cluster.bench import registry
-from cluster.ports import InputError
-from cluster.wire import plain
+from cluster.bench.catalogue import BENCHES, run_all
+from cluster.bench.report import Figure, Report
+from cluster.bench.stage import DISK
 from dashboard.verbs.output import Json, show_json, show_rows
 from dashboard.verbs.verb import verb
 
-_COLUMNS: Final = ("name", "value", "unit", "target", "holds", "peer", "peer_value", "n")
+_COLUMNS: Final = ("figure", "value", "unit", "target", "holds", "peer", "peer value", "n")
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help="Benches; all when left out")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help=", ".join(BENCHES))
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small and rough")] = False,
+    data: Annotated[Path, typer.Option(help="Folder on the disk to measure")] = DISK,
     json: Json = False,
 ) -> None:
-    """Measure and print figures with their targets."""
-    unknown = [name for name in names or () if name not in registry.BENCHES]
-    if unknown:
-        known = ", ".join(registry.BENCHES)
-        raise InputError(f"no bench {unknown[0]!r}", f"one of {known}", "names")
-    reports = []
-    for name in names or registry.BENCHES:
-        report = cast("dict[str, object]", plain(registry.run(name, _tell)))
-        reports.append(report)
-        if not json:
-            typer.echo(f"{name} on {report['machine']}")
-            show_rows(cast("list[dict[str, object]]", report["figures"]), _COLUMNS, json=False)
+    """Measure this installation on this machine, beside peers in the same run."""
+    done: list[Mapping[str, object]] = []
+    for report in run_all(names or (), data, quick=quick, tell=_tell):
+        if json:
+            done.append(report.as_dict())
+        else:
+            _show(report)
     if json:
-        show_json(reports)
+        show_json(done)
 
 
-def _tell(progress: str) -> None:
-    typer.echo(progress, err=True)
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _show(report: Report) -> None:
+    typer.echo(f"\n{report.bench} on {report.machine}")
+    show_rows([_row(figure) for figure in report.figures], _COLUMNS, json=False)
+
+
+def _row(figure: Figure) -> dict[str, object]:
+    return {
+        "figure": figure.name,
+        "value": _short(figure.value),
+        "unit": figure.unit,
+        "target": figure.target,
+        "holds": figure.holds,
+        "peer": figure.peer,
+        "peer value": None if figure.peer_value is None else _short(figure.peer_value),
+        "n": figure.n,
+    }
+
+
+def _short(value: float) -> float:
+    """Four digits: no bench is more exact."""
+    return float(f"{value:.4g}")
 
 
 VERBS: Final = {"bench": verb(bench)}

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.repeats import Keys, repeats
@@ -29,6 +29,7 @@ def table(rows):
     return np.array(tag, np.int64), rows_of(batch)
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_a_row_repeats_when_an_earlier_one_is_equal_and_nan_equals_itself(rows):
     seen, wanted = set(), []
@@ -39,6 +40,7 @@ def test_a_row_repeats_when_an_earlier_one_is_equal_and_nan_equals_itself(rows):
     assert repeats(*table(rows)).tolist() == wanted
 
 
+@settings(deadline=None)
 @given(ROWS, ROWS)
 def test_keys_find_the_rows_of_their_tags_and_times(some, others):
     tag, rows = table(some)

@@ -1,0 +1,202 @@
+"""``whatif``: parts a second beside SimPy, and a whole what-if of the demo park."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cluster.bench.load import START_US
+from cluster.bench.report import Figure, at_least, at_most, median
+from cluster.bench.simpy_line import Made, ready_draws, run_simpy
+from cluster.bench.stage import Stage, elapsed_s, interleaved, paired_ratio
+from cluster.launch import demo_park
+from models.draws import exponential, gamma, key_of, lognormal
+from models.errors import Unavailable
+from models.line import Failure, Line, LineRun, Machine, simulate_lines
+from twin.parkfile.load import load_park
+from twin.whatif.outcome import Outcome
+from twin.whatif.plan import Plan, combine_parts, compile_plan, run_piece
+from twin.whatif.snapshot import nominal
+
+SEED: Final = 7
+HOUR_S: Final = 3600.0
+MACHINES: Final = 10
+SPACES: Final = 5
+CYCLE_S: Final = 30.0
+PEER: Final = "SimPy, draws given"
+LANES: Final = 64
+
+TEXT: Final = """\
+apiVersion: parktwin/v1
+kind: WhatIf
+id: bench
+park: vsip1
+from: now
+horizon: 24 h
+ensemble: {replications: 64, seed: 11}
+branches:
+  base: []
+  battery:
+    - {change: battery, asset: bess1, energy: 40 MWh}
+  trip:
+    - {change: transformer_trip, asset: ss1/t2, at: 8 h, lasts: 6 h}
+compare:
+  against: base
+  kpis:
+    - {kpi: peak_mva, material: 0.5}
+"""
+"""Three branches, 64 replications, 24 hours."""
+
+
+def bench_line() -> Line:
+    """Ten machines with scattered cycles and breakdowns, five spaces between each two."""
+    failure = Failure(to_fail=exponential(1500.0), to_repair=lognormal(300.0, 0.8))
+    return Line(
+        machines=tuple(
+            Machine(key=key_of(f"bench/m{j}"), cycle=gamma(CYCLE_S, 0.4), failure=failure)
+            for j in range(MACHINES)
+        ),
+        buffers=(SPACES,) * (MACHINES - 1),
+    )
+
+
+def run(stage: Stage) -> Sequence[Figure]:
+    """Time lines in turns with SimPy, then a what-if in this process and in a fresh one."""
+    figures = list(line_figures(stage))
+    stage.tell("a what-if of the demo park: compiled, then warm")
+    plan = demo_plan()
+    what_if(plan)
+    warm_s = [elapsed_s(lambda: what_if(plan)) for _ in range(stage.size(3, 1))]
+    figures.append(
+        at_most(
+            "what-if 3 x 64 x 24 h of the demo park, warm, one core",
+            median(warm_s),
+            10.0,
+            "s",
+            n=len(warm_s),
+        )
+    )
+    stage.tell("the same in a fresh process with nothing compiled")
+    figures.append(
+        Figure(name="the same, first run after install", value=first_run_s(stage.folder), unit="s")
+    )
+    return figures
+
+
+def line_figures(stage: Stage) -> tuple[Figure, ...]:
+    """Part-machines a second of one core, beside SimPy on the same line with equal departures.
+
+    Raises
+    ------
+    AssertionError
+        When a single departure differs from SimPy's.
+    """
+    line, horizon_s = bench_line(), stage.size(24, 4) * HOUR_S
+    rounds = stage.size(5, 2)
+    parts = int(1.5 * horizon_s / CYCLE_S) + 100
+    made = [
+        ready_draws(line, seed=SEED, replication=number, parts=parts) for number in range(rounds)
+    ]
+    check_equal(line, made, horizon_s, parts)
+    stage.tell(f"{rounds} replications by SimPy in turns with {rounds} x {LANES} of ours")
+    moved: list[int] = []
+
+    def ours(_number: int) -> None:
+        moved.append(int(simulated(line, range(LANES), horizon_s).made.sum()))
+
+    def peer(number: int) -> None:
+        run_simpy(line, made[number], horizon_s)
+
+    seconds = interleaved({"peer": peer, "ours": ours}, rounds)
+    each = [float(simulated(line, [number], horizon_s).made.sum()) for number in range(rounds)]
+    peer_s = [s / n for s, n in zip(seconds["peer"], each, strict=True)]
+    ours_s = [s / n for s, n in zip(seconds["ours"], moved, strict=True)]
+    return (
+        at_least(
+            "line of 10 machines over SimPy, one core",
+            paired_ratio(peer_s, ours_s),
+            300.0,
+            "x",
+            peer=PEER,
+            peer_value=1.0,
+            n=rounds,
+        ),
+        Figure(
+            name="parts through machines",
+            value=1.0 / median(ours_s),
+            unit="part-machines/s",
+            peer=PEER,
+            peer_value=1.0 / median(peer_s),
+            n=rounds,
+        ),
+    )
+
+
+def simulated(line: Line, replications: Sequence[int], horizon_s: float, keep: int = 0) -> LineRun:
+    """Our run of the line: one bin over the whole horizon, draws included."""
+    return simulate_lines(
+        [line],
+        seed=SEED,
+        replications=list(replications),
+        horizon_s=horizon_s,
+        bin_s=horizon_s,
+        keep=keep,
+    )
+
+
+def check_equal(line: Line, made: Sequence[list[Made]], horizon_s: float, parts: int) -> None:
+    """Compare every departure of every replication with SimPy's.
+
+    Raises
+    ------
+    AssertionError
+        At the first that differs.
+    """
+    ours = simulated(line, range(len(made)), horizon_s, keep=parts)
+    for number, of_machines in enumerate(made):
+        peer = run_simpy(line, of_machines, horizon_s)
+        for j, times in enumerate(peer):
+            kept = ours.departures[number, j]
+            if kept[kept >= 0].tolist() != times:
+                raise AssertionError(f"replication {number}, machine {j} departs otherwise")
+
+
+def demo_plan() -> Plan:
+    """The what-if of this bench on the demo park as its file says it is."""
+    park = load_park(demo_park())
+    return Plan(park_text=park.text, snapshot=nominal(park, START_US).to_json(), text=TEXT)
+
+
+def what_if(plan: Plan) -> Outcome:
+    """Everything a worker and the service do, in this process, one core."""
+    parts = [run_piece(plan, piece) for piece in compile_plan(plan)]
+    return combine_parts(plan, parts)
+
+
+def first_run_s(folder: Path) -> float:
+    """Seconds of a fresh process with an empty cache of compiled code, imports included.
+
+    Raises
+    ------
+    Unavailable
+        When it fails.
+    """
+    cache = folder / "numba"
+    cache.mkdir()
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "cluster.bench.whatif"],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Unavailable("the first run failed", done.stderr.decode(errors="replace")[-400:])
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    what_if(demo_plan())
