@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numba
 import numpy as np
@@ -23,6 +24,10 @@ from models.tariff import Window
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+_HALVINGS: Final = 30
+"""Halvings of the span a level is sought in: 10 MW to 0.01 W."""
 
 
 class Wish(IntEnum):
@@ -95,6 +100,9 @@ class Rules:
     4. Below `reserve` it refills while there is room under the limit, unless the clock wants it
        to give.
 
+    With `Clock.left_h`, what the clock wants is spread evenly over what is left of its window: no
+    rush at its start, no empty battery before its end.
+
     Parameters
     ----------
     limit_kw
@@ -115,6 +123,26 @@ class Rules:
                 f"a limit of {self.limit_kw} kW, a reserve of {self.reserve}",
                 "the limit is a number, the reserve lies between 0 and 1",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """What the clock wants, step by step.
+
+    Parameters
+    ----------
+    wishes
+        [steps], `Wish` of each step.
+    left_h
+        [steps], time left of the step's window, the step included [h]; None gives or takes as fast
+        as it can.
+    limit_kw
+        [steps], limit of each step [kW], where it changes; None takes that of the rules.
+    """
+
+    wishes: Ints
+    left_h: Floats | None = None
+    limit_kw: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +213,7 @@ def dispatch_by_rules(
     step_h: float,
     *,
     stored_kwh: npt.ArrayLike,
-    wishes: npt.ArrayLike | None = None,
+    wishes: npt.ArrayLike | Clock | None = None,
 ) -> Dispatch:
     """Run a battery by rules over load less solar.
 
@@ -201,22 +229,83 @@ def dispatch_by_rules(
         Energy held at the start, one number or [lanes] [kWh]; outside its range it is first
         brought inside by what the range allows.
     wishes
-        [steps], `Wish` of each step; idle when None.
+        [steps], `Wish` of each step, or a whole `Clock`; idle when None.
     """
-    net = np.atleast_2d(np.asarray(net_kw, np.float64))
+    net, start = _checked(net_kw, battery, step_h, stored_kwh)
+    clock = _clock(wishes, net.shape[1], rules.limit_kw)
+    power, stored = np.empty_like(net), np.empty_like(net)
+    reserve = min(max(rules.reserve * battery.energy_kwh, battery.least_kwh), battery.most_kwh)
+    settings = np.array(
+        [*_sizes(battery, step_h), reserve, float(rules.self_consumption)], np.float64
+    )
+    _dispatch(net, *clock, settings, start, power, stored)
+    return Dispatch(power_kw=power, stored_kwh=stored, grid_kw=net - power)
+
+
+def dispatch_by_level(
+    net_kw: npt.ArrayLike,
+    battery: Battery,
+    outlook_kw: npt.ArrayLike,
+    step_h: float,
+    *,
+    stored_kwh: npt.ArrayLike,
+) -> Dispatch:
+    """Shave peaks: in each step, hold the lowest level that what is stored can hold by the outlook.
+
+    The outlook is scaled to the load of the step, the level follows from it and from the energy
+    held, above it the battery gives and below it takes. It plans anew in every step and knows
+    nothing of the loads to come but the outlook.
+
+    Parameters
+    ----------
+    net_kw, battery, step_h, stored_kwh
+        As in `dispatch_by_rules`.
+    outlook_kw
+        [steps, ahead], expected load less solar of the step itself, then of those after it as far
+        as the plan goes (e.g. to midnight); NaN beyond [kW].
+    """
+    net, start = _checked(net_kw, battery, step_h, stored_kwh)
+    outlook = np.ascontiguousarray(outlook_kw, np.float64)
+    if outlook.ndim != 2 or len(outlook) != net.shape[1] or not np.all(np.isfinite(outlook[:, :1])):
+        raise InputError(
+            f"an outlook of shape {outlook.shape} for {net.shape[1]} steps",
+            "give one row per step, its own expectation first",
+        )
+    power, stored = np.empty_like(net), np.empty_like(net)
+    _hold_level(net, outlook, _sizes(battery, step_h), start, power, stored)
+    return Dispatch(power_kw=power, stored_kwh=stored, grid_kw=net - power)
+
+
+def _checked(
+    net_kw: npt.ArrayLike, battery: Battery, step_h: float, stored_kwh: npt.ArrayLike
+) -> tuple[Floats, Floats]:
+    """Loads, [lanes, steps], and energy held at the start, [lanes]."""
+    net = np.ascontiguousarray(np.atleast_2d(np.asarray(net_kw, np.float64)))
     if not np.all(np.isfinite(net)) or step_h <= 0.0:
         raise InputError("missing loads or a step of no length", "fill gaps; give a positive step")
-    lanes, steps = net.shape
-    clock = np.zeros(steps, np.int64) if wishes is None else np.asarray(wishes, np.int64)
-    if clock.shape != (steps,):
-        raise InputError(f"{clock.shape} wishes for {steps} steps", "give one per step")
-    start = np.broadcast_to(np.asarray(stored_kwh, np.float64), (lanes,))
+    start = np.broadcast_to(np.asarray(stored_kwh, np.float64), (len(net),)).copy()
     if not np.all((start >= 0.0) & (start <= battery.energy_kwh)):
         raise InputError(
             f"{start.min()} to {start.max()} kWh stored", f"it holds 0 to {battery.energy_kwh} kWh"
         )
-    power, stored = np.empty_like(net), np.empty_like(net)
-    settings = np.array(
+    return net, start
+
+
+def _clock(
+    given: npt.ArrayLike | Clock | None, steps: int, limit_kw: float
+) -> tuple[Ints, Floats, Floats]:
+    """Wishes, hours left of their windows (0: no spreading) and limits, [steps] each."""
+    plain = np.zeros(steps, np.int64) if given is None else given
+    clock = plain if isinstance(plain, Clock) else Clock(wishes=np.asarray(plain, np.int64))
+    left = np.zeros(steps) if clock.left_h is None else np.asarray(clock.left_h, np.float64)
+    limits = np.full(steps, limit_kw) if clock.limit_kw is None else clock.limit_kw
+    if any(one.shape != (steps,) for one in (clock.wishes, left, limits)):
+        raise InputError(f"{clock.wishes.shape} wishes for {steps} steps", "give one per step")
+    return clock.wishes, left, np.asarray(limits, np.float64)
+
+
+def _sizes(battery: Battery, step_h: float) -> Floats:
+    return np.array(
         [
             battery.power_kw,
             battery.least_kwh,
@@ -224,13 +313,8 @@ def dispatch_by_rules(
             battery.charge_efficiency,
             battery.discharge_efficiency,
             step_h,
-            rules.limit_kw,
-            min(max(rules.reserve * battery.energy_kwh, battery.least_kwh), battery.most_kwh),
-            float(rules.self_consumption),
         ]
     )
-    _dispatch(np.ascontiguousarray(net), clock, settings, start.copy(), power, stored)
-    return Dispatch(power_kw=power, stored_kwh=stored, grid_kw=net - power)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -257,28 +341,89 @@ def _after(stored: float, power: float, charge: float, discharge: float, step_h:
 
 
 @numba.njit(cache=True, nogil=True)
+def _kept(stored: float, least: float, most: float, start: float) -> float:
+    """Take rounding away; a start outside the range is only brought inside."""
+    return min(max(stored, min(least, start)), max(most, start))
+
+
+@numba.njit(cache=True, nogil=True)
 def _dispatch(
-    net: Floats, clock: Ints, settings: Floats, start: Floats, power: Floats, stored: Floats
+    net: Floats,
+    wishes: Ints,
+    left_h: Floats,
+    limits: Floats,
+    settings: Floats,
+    start: Floats,
+    power: Floats,
+    stored: Floats,
 ) -> None:
     most_kw, least, most, charge, discharge, step_h = settings[:6]
-    limit, reserve, take_surplus = settings[6], settings[7], settings[8] > 0.0
+    reserve, take_surplus = settings[6], settings[7] > 0.0
     for lane in range(net.shape[0]):
         held = start[lane]
         for t in range(net.shape[1]):
             load = net[lane, t]
-            room = limit - load
+            room = limits[t] - load
+            pace_h = max(left_h[t], step_h)
             wish, floor = 0.0, reserve
             if room < 0.0:
                 wish, floor = -room, least
-            elif clock[t] == 1:
+            elif wishes[t] == 1:
                 wish = -min(room, most_kw)
-            elif (load < 0.0 and take_surplus) or (load > 0.0 and clock[t] == 2):
+                if left_h[t] > 0.0:
+                    wish = max(wish, -max(most - held, 0.0) / charge / pace_h)
+            elif (load < 0.0 and take_surplus) or (load > 0.0 and wishes[t] == 2):
                 wish = load
-            elif held < reserve and clock[t] != 2:
+                if left_h[t] > 0.0 and load > 0.0:
+                    wish = min(load, max(held - reserve, 0.0) * discharge / pace_h)
+            elif held < reserve and wishes[t] != 2:
                 need = (reserve - held) / charge / step_h
                 wish = -min(room, need, most_kw)
             done = _possible(wish, held, most_kw, floor, most, charge, discharge, step_h)
-            held = _after(held, done, charge, discharge, step_h)
-            held = min(max(held, min(least, start[lane])), max(most, start[lane]))
+            held = _kept(_after(held, done, charge, discharge, step_h), least, most, start[lane])
             power[lane, t] = done
             stored[lane, t] = held
+
+
+@numba.njit(cache=True, nogil=True)
+def _hold_level(
+    net: Floats,
+    outlook: Floats,
+    settings: Floats,
+    start: Floats,
+    power: Floats,
+    stored: Floats,
+) -> None:
+    most_kw, least, most, charge, discharge, step_h = settings
+    for lane in range(net.shape[0]):
+        held = start[lane]
+        for t in range(net.shape[1]):
+            load, expected = net[lane, t], outlook[t, 0]
+            factor = load / expected if load > 0.0 and expected > 0.0 else 1.0
+            level = _level(outlook[t], factor, max(held - least, 0.0) * discharge, most_kw, step_h)
+            wish = load - level
+            done = _possible(wish, held, most_kw, least, most, charge, discharge, step_h)
+            held = _kept(_after(held, done, charge, discharge, step_h), least, most, start[lane])
+            power[lane, t] = done
+            stored[lane, t] = held
+
+
+@numba.njit(cache=True, nogil=True)
+def _level(row: Floats, factor: float, energy_kwh: float, most_kw: float, step_h: float) -> float:
+    """Lowest level above which the expected loads need no more than the energy [kW]."""
+    high = 0.0
+    for expected in row:
+        if expected == expected:  # not NaN
+            high = max(high, factor * expected)
+    low = max(high - most_kw, 0.0)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        need = 0.0
+        for expected in row:
+            if expected == expected:
+                need += max(factor * expected - middle, 0.0) * step_h
+        if need > energy_kwh:
+            low = middle
+        else:
+            high = middle
+    return high

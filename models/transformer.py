@@ -21,6 +21,7 @@ damage sum), and the margin only comes back after a full rest at or below the ra
 from dataclasses import dataclass
 from typing import Final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -149,6 +150,62 @@ def minutes_of_headroom(
         overload_at_min=first,
         used=most,
     )
+
+
+def minutes_from_worst_moment(
+    load_kva: npt.ArrayLike, rating_kva: float, step_min: float, *, table: OverloadTable = OIL
+) -> Floats:
+    """How long each load may go on from the worst moment to begin, with the whole margin then.
+
+    The smallest of `minutes_of_headroom` over all steps that a rating could be left alone with the
+    load from, e.g. after the other transformer is lost.
+
+    Parameters
+    ----------
+    load_kva
+        [lanes, steps], load of each step [kVA].
+    rating_kva, step_min, table
+        As in `minutes_of_headroom`.
+
+    Returns
+    -------
+    Floats
+        [lanes], minutes; the length of the series where the margin is never used up.
+    """
+    load = np.atleast_2d(np.asarray(load_kva, np.float64))
+    if rating_kva <= 0.0 or step_min <= 0.0:
+        raise InputError(f"rating {rating_kva} kVA, step {step_min} min", "both are positive")
+    if not np.all(np.isfinite(load)):
+        raise InputError("the load has missing values", "forecast the gap first")
+    allowed = allowed_minutes(load / rating_kva, table)
+    found = np.full(len(load), load.shape[1] * step_min)
+    _shortest(allowed, step_min, table.rest_min, found)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _shortest(allowed: Floats, step_min: float, rest_min: float, found: Floats) -> None:
+    """Lower `found` to the shortest time; a start is given up at a full rest, since what follows
+    is reached sooner from a later start.
+    """
+    lanes, steps = allowed.shape
+    for lane in range(lanes):
+        for first in range(steps):
+            if np.isinf(allowed[lane, first]):
+                continue
+            used, rested = 0.0, 0.0
+            for i in range(first, steps):
+                if np.isinf(allowed[lane, i]):
+                    rested += step_min
+                    if rested >= rest_min:
+                        break
+                    continue
+                rested = 0.0
+                left = (1.0 - used) * allowed[lane, i]
+                if left < step_min:
+                    found[lane] = min(found[lane], (i - first) * step_min + left)
+                    break
+                used += step_min / allowed[lane, i]
 
 
 def _use_up(

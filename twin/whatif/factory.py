@@ -10,13 +10,11 @@ import numpy.typing as npt
 
 from models.draws import (
     Law,
-    Stream,
     deterministic,
     exponential,
     gamma,
     key_of,
     lognormal,
-    normals,
     triangular,
     weibull,
 )
@@ -33,10 +31,12 @@ from models.line import (
     live_state,
     simulate_lines,
 )
+from models.machine_power import MachinePower, machine_power_kw
 from twin.metrics import ITEM_STATES, OPERATION_MODES
-from twin.parkfile.schema import Distribution, EquipmentClass, ParkFile
+from twin.parkfile.schema import Distribution, EquipmentClass
 from twin.parkfile.schema import Line as LineSpec
-from twin.shifts import LocalTime, Shifts
+from twin.whatif.calendars import Calendars
+from twin.whatif.lanes import Lanes
 from twin.whatif.snapshot import CycleEstimate, Snapshot
 from twin.whatif.variant import Variant, lines_of
 
@@ -70,18 +70,22 @@ class LineModel:
     ----------
     id, site
         Line and site in the park.
+    machines
+        Ids of its machines below the line.
+    calendar
+        Name of its calendar.
     line
         Machines and buffers with their laws at calibrated means.
     seen, levels
         What the snapshot shows of it.
-    cycle_sd
-        Relative uncertainty of each machine's mean cycle time [1].
-    power_kw
-        [machines, Spent], power drawn in each state [kW].
-    kwh_per_part
-        [machines], energy of one part on top of it [kWh].
+    cycle_s, cycle_sd
+        [machines], mean cycle times [s] and their relative uncertainty [1].
+    powers
+        What each machine draws.
     yield_
         Share of parts that are good at the end of the line [1].
+    plan_per_h
+        Planned output [1/h]; None where the file has none.
     parts_per_pallet
         For the shipments it makes.
     token
@@ -90,15 +94,34 @@ class LineModel:
 
     id: str
     site: str
+    machines: tuple[str, ...]
+    calendar: str
     line: Line
     seen: tuple[Seen, ...]
     levels: tuple[int, ...]
+    cycle_s: Floats
     cycle_sd: Floats
-    power_kw: Floats
-    kwh_per_part: Floats
+    powers: tuple[MachinePower, ...]
     yield_: float
+    plan_per_h: float | None
     parts_per_pallet: int
     token: str
+
+    def expected_kw(self, working: Floats) -> Floats:
+        """Power to expect where that share of the time is worked: every machine at the pace of
+        the slowest, none broken [kW].
+        """
+        pace_s = float(self.cycle_s.max())
+        busy = self.cycle_s / pace_s
+        on = sum(
+            power.working_kw * share
+            + power.starved_kw * (1.0 - share)
+            + power.per_part_kwh * 3600.0 / pace_s
+            for power, share in zip(self.powers, busy.tolist(), strict=True)
+        )
+        off = sum(power.off_kw for power in self.powers)
+        power: Floats = on * working + off * (1.0 - working)
+        return power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,43 +133,49 @@ class LineFuture:
     run: LineRun
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineEnd:
+    """Where a line stands after some time: its state, and which machines it had."""
+
+    machines: tuple[str, ...]
+    state: LineState
+
+
 def line_models(
-    variant: Variant, snapshot: Snapshot, start_us: int, horizon_us: int
+    variant: Variant, snapshot: Snapshot, calendars: Calendars
 ) -> tuple[LineModel, ...]:
-    """Every line of a variant, as it stands in the snapshot."""
-    spec = variant.spec
-    local = LocalTime(spec.tz)
-    return tuple(
-        _line_model(variant, snapshot, name, _windows(spec, line, local, start_us, horizon_us))
-        for name, line in lines_of(spec).items()
-    )
+    """Every line of a variant, as it stands in the snapshot; shifts count from the grid's start."""
+    start_us = calendars.grid.start_us
+    models = []
+    for name, line in lines_of(variant.spec).items():
+        windows = tuple(
+            ((begin - start_us) / 1e6, (end - start_us) / 1e6)
+            for begin, end in calendars.spans(line.calendar)
+        )
+        models.append(_line_model(variant, snapshot, name, windows))
+    return tuple(models)
 
 
 def run_line(
     model: LineModel,
+    lanes: Lanes,
     *,
-    seed: int,
-    replications: npt.NDArray[np.int64],
     horizon_s: float,
     step_s: float,
-    posterior: bool,
     start: LineState | None = None,
 ) -> LineFuture:
     """Simulate replications of one line.
 
     Parameters
     ----------
-    model
-        The line.
-    seed, replications
-        Keys of the draws.
+    model, lanes
+        The line, and which futures.
     horizon_s, step_s
         Length and bin [s].
-    posterior
-        Whether each replication draws its own mean cycle times.
     start
         State to go on from; None starts from what the snapshot shows.
     """
+    seed, replications = lanes.seed, lanes.replications
     if start is None:
         start = live_state(
             model.line, model.seen, model.levels, seed=seed, replications=replications
@@ -158,13 +187,33 @@ def run_line(
         horizon_s=horizon_s,
         bin_s=step_s,
         start=start,
-        scales=_scales(model, seed, replications) if posterior else None,
+        scales=_scales(model, lanes),
     )
-    share = run.spent_s / step_s
-    kwh = run.made * model.kwh_per_part[None, :, None]
-    power = np.einsum("rmts,ms->rt", share, model.power_kw) + kwh.sum(axis=1) / (step_s / 3600.0)
+    power = machine_power_kw(run.spent_s, run.made, model.powers).sum(axis=1)
     good = np.asarray(run.output * model.yield_, np.float64)
     return LineFuture(good=good, power_kw=power, run=run)
+
+
+def carried(end: LineEnd, model: LineModel) -> LineState:
+    """State of a line to go on from; a machine that was added since starts empty.
+
+    A buffer belongs to the machine after it, so parts before a new machine's successor stay there.
+    """
+    if end.machines == model.machines:
+        return end.state
+    lanes, width = len(end.state.arrived), len(model.machines)
+    state = LineState.empty(lanes, width)
+    before = {name: j for j, name in enumerate(end.machines)}
+    for j, name in enumerate(model.machines):
+        i = before.get(name)
+        if i is None:
+            continue
+        for part in ("work_left", "repair_left", "to_fail", "begun", "failed"):
+            getattr(state, part)[:, j] = getattr(end.state, part)[:, i]
+        if i > 0 and j > 0:
+            state.level[:, j - 1] = end.state.level[:, i - 1]
+    state.arrived[:] = end.state.arrived
+    return state
 
 
 def law_of(written: Distribution) -> Law:
@@ -183,23 +232,19 @@ def law_of(written: Distribution) -> Law:
     return maker(*numbers)
 
 
-def state_powers(kind: EquipmentClass) -> Floats:
-    """Power in each `Spent` state [kW]; zero where the class names none that fits."""
-    powers = np.zeros(len(Spent))
-    for spent, keys in _POWER_KEYS.items():
-        powers[spent] = next((kind.power[key] for key in keys if key in kind.power), 0.0)
-    return powers
+def powers_of(kind: EquipmentClass) -> MachinePower:
+    """What a machine of a class draws; zero in a state for which the class names no power."""
 
+    def drawn(spent: Spent) -> float:
+        return next((kind.power[key] for key in _POWER_KEYS[spent] if key in kind.power), 0.0)
 
-def _windows(
-    spec: ParkFile, line: LineSpec, local: LocalTime, start_us: int, horizon_us: int
-) -> tuple[tuple[float, float], ...]:
-    calendar = spec.calendars[line.calendar]
-    holidays = spec.holidays.get(calendar.holidays) if calendar.holidays else None
-    plan = Shifts(calendar, holidays, local)
-    return tuple(
-        ((begin - start_us) / 1e6, (end - start_us) / 1e6)
-        for begin, end in plan.spans(start_us, start_us + horizon_us)
+    return MachinePower(
+        working_kw=drawn(Spent.WORKING),
+        down_kw=drawn(Spent.DOWN),
+        blocked_kw=drawn(Spent.BLOCKED),
+        starved_kw=drawn(Spent.STARVED),
+        off_kw=drawn(Spent.OFF),
+        per_part_kwh=kind.energy_per_part,
     )
 
 
@@ -223,13 +268,16 @@ def _line_model(
     return LineModel(
         id=name,
         site=name.split("/")[0],
+        machines=tuple(machine for machine, _ in chain.machines),
+        calendar=line.calendar,
         line=Line(machines=machines, buffers=chain.buffers),
         seen=seen,
         levels=levels,
+        cycle_s=np.array([cycle.mean_s for cycle in cycles]),
         cycle_sd=np.array([cycle.sd_s / cycle.mean_s for cycle in cycles]),
-        power_kw=np.array([state_powers(kind) for kind in classes]),
-        kwh_per_part=np.array([kind.energy_per_part for kind in classes]),
+        powers=tuple(powers_of(kind) for kind in classes),
         yield_=math.prod(1.0 - kind.scrap for kind in classes),
+        plan_per_h=line.plan,
         parts_per_pallet=line.parts_per_pallet,
         token=repr((name, chain, cycles, windows, seen, levels)),
     )
@@ -313,12 +361,12 @@ def _levels(snapshot: Snapshot, name: str, chain: _Chain) -> tuple[int, ...]:
     )
 
 
-def _scales(model: LineModel, seed: int, replications: npt.NDArray[np.int64]) -> Scales:
+def _scales(model: LineModel, lanes: Lanes) -> Scales | None:
     """Factors on the mean cycle times, drawn from their posterior: one per replication."""
-    width = len(model.line.machines)
-    scales = Scales.ones(len(replications), width)
-    for j, machine in enumerate(model.line.machines):
-        for lane, replication in enumerate(replications.tolist()):
-            score = normals(seed, Stream.PARAMETER, replication, machine.key, 1)[0]
-            scales.cycle[lane, j] = max(0.2, 1.0 + float(model.cycle_sd[j]) * score)
+    if not lanes.posterior:
+        return None
+    scales = Scales.ones(len(lanes), len(model.machines))
+    for j, machine in enumerate(model.machines):
+        scores = lanes.parameter(f"{model.id}/{machine}")
+        scales.cycle[:, j] = np.maximum(0.2, 1.0 + model.cycle_sd[j] * scores)
     return scales

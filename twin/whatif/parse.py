@@ -1,12 +1,17 @@
 """Reading what-if texts: strict YAML → schema → the park it names; all faults at once."""
 
+from typing import TypeAlias
+
 from models.errors import InvalidInput, Problem, did_you_mean
 from twin.parkfile.problems import examine
 from twin.parkfile.schema import ParkFile
-from twin.parkfile.strict_yaml import Document, Path, read_documents
+from twin.parkfile.strict_yaml import Document, Path, dotted, read_documents
 from twin.whatif.origin import read_origin
 from twin.whatif.spec import WhatIf
-from twin.whatif.variant import faults
+from twin.whatif.variant import Variant, measures_of, try_changes
+
+Told: TypeAlias = tuple[Path, str, str]
+"""Where a fault is, what it is, and what to do about it."""
 
 
 def parse_whatif(text: str, file: str = "") -> tuple[WhatIf, Document]:
@@ -46,36 +51,53 @@ def check_whatif(spec: WhatIf, park: ParkFile, document: Document, file: str = "
         With every fault at once: changes that fit nothing, a reference branch that does not
         exist, an origin that cannot be read.
     """
-    problems = []
+    found: list[Told] = []
     if spec.park != park.id:
         hint = did_you_mean(spec.park, (park.id,)) or f"this park is {park.id!r}"
-        problems.append(_problem(f"no park {spec.park!r}", ("park",), hint, document, file))
+        found.append((("park",), f"no park {spec.park!r}", hint))
     if spec.compare.against not in spec.branches:
         hint = did_you_mean(spec.compare.against, tuple(spec.branches))
         hint = hint or f"one of {', '.join(spec.branches)}"
-        what = f"no branch {spec.compare.against!r}"
-        problems.append(_problem(what, ("compare", "against"), hint, document, file))
+        found.append((("compare", "against"), f"no branch {spec.compare.against!r}", hint))
     try:
         read_origin(spec.from_)
     except InvalidInput as error:
         first = error.problems[0]
-        problems.append(_problem(first.message, ("from",), first.suggestion, document, file))
+        found.append((("from",), first.message, first.suggestion))
+    varied: list[Variant] = []
     for branch, changes in spec.branches.items():
-        for fault in faults(park, branch, changes):
-            number = int(fault.path.split("[")[1].split("]")[0])
-            path: Path = ("branches", branch, number, fault.path.rsplit(".", 1)[1])
-            problems.append(_problem(fault.message, path, fault.suggestion, document, file))
-    if problems:
-        raise InvalidInput(tuple(problems))
+        variant, misfits = try_changes(park, changes)
+        varied.append(variant)
+        found += [
+            (("branches", branch, one.number, one.field), one.error.what, one.error.remedy)
+            for one in misfits
+        ]
+    found += _unmeasured(spec, frozenset().union(*(measures_of(one) for one in varied)))
+    if found:
+        raise InvalidInput(tuple(_problem(one, document, file) for one in found))
 
 
-def _problem(message: str, path: Path, suggestion: str, document: Document, file: str) -> Problem:
-    dotted = ""
-    for part in path:
-        dotted += f"[{part}]" if isinstance(part, int) else f".{part}" if dotted else part
+def _unmeasured(spec: WhatIf, known: frozenset[str]) -> list[Told]:
+    """KPIs that a what-if asks for and its park does not have."""
+    asked: list[tuple[Path, str]] = [
+        (("compare", "kpis", number, "kpi"), one.kpi)
+        for number, one in enumerate(spec.compare.kpis)
+    ]
+    if spec.ensemble.stop is not None:
+        asked.append((("ensemble", "stop", "kpi"), spec.ensemble.stop.kpi))
+    hint = f"one of {', '.join(sorted(known))}"
+    return [
+        (path, f"the park has nothing that {kpi} measures", hint)
+        for path, kpi in asked
+        if kpi not in known
+    ]
+
+
+def _problem(told: Told, document: Document, file: str) -> Problem:
+    path, message, suggestion = told
     return Problem(
         message=message,
-        path=dotted,
+        path=dotted(path),
         file=file,
         line=document.line_of(path),
         suggestion=suggestion,

@@ -18,16 +18,17 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from models.errors import InputError
+from models.errors import InputError, InvalidInput, Problem
 from models.statistics import enough
 from twin.parkfile.load import read_park
 from twin.whatif.compare import BranchResult, band_table, kpi_table, pair_table, result_hash
+from twin.whatif.lanes import Lanes
 from twin.whatif.origin import read_origin
 from twin.whatif.outcome import Outcome, Provenance
 from twin.whatif.parse import check_whatif, parse_whatif
-from twin.whatif.simulate import ENGINE, STEP_S, WHY, Branch, Futures, Past, common_ceiling
+from twin.whatif.simulate import ENGINE, STEP_US, WHY, Branch, Futures, Past
 from twin.whatif.snapshot import Snapshot
-from twin.whatif.spec import Change, WhatIf
+from twin.whatif.spec import STEP_S, WhatIf
 from twin.whatif.variant import vary
 
 Floats = npt.NDArray[np.float64]
@@ -102,7 +103,16 @@ class _Compiled:
     snapshot: Snapshot
     start_us: int
     steps: int
+    seed: int
+    posterior: bool
     branches: Mapping[str, Branch]
+    measures: frozenset[str]
+
+    def futures(self, piece: Piece) -> Futures:
+        """The replications of a piece."""
+        replications = np.arange(piece.first, piece.first + piece.count, dtype=np.int64)
+        lanes = Lanes(seed=self.seed, replications=replications, posterior=self.posterior)
+        return Futures(lanes)
 
 
 def compile_plan(plan: Plan) -> tuple[Piece, ...]:
@@ -126,16 +136,15 @@ def run_piece(plan: Plan, piece: Piece) -> bytes:
         ``<branch>/series/<name>`` [count, steps].
     """
     compiled = _compiled(plan.to_bytes())
-    replications = np.arange(piece.first, piece.first + piece.count, dtype=np.int64)
-    futures = Futures(
-        seed=compiled.spec.ensemble.seed,
-        replications=replications,
-        posterior=compiled.spec.ensemble.parameters == "posterior",
-    )
+    futures = compiled.futures(piece)
     arrays: dict[str, Floats] = {}
     for name, branch in compiled.branches.items():
         result = branch.run(futures)
-        arrays |= {f"{name}/kpi/{kpi}": values for kpi, values in result.kpis.items()}
+        arrays |= {
+            f"{name}/kpi/{kpi}": values
+            for kpi, values in result.kpis.items()
+            if kpi in compiled.measures
+        }
         arrays |= {f"{name}/series/{one}": paths for one, paths in result.series.items()}
     sink = io.BytesIO()
     np.savez(sink, allow_pickle=False, **arrays)
@@ -152,11 +161,6 @@ def more_pieces(plan: Plan, parts: Sequence[bytes]) -> tuple[Piece, ...]:
     done = len(next(iter(next(iter(results.values())).kpis.values())))
     if done >= spec.ensemble.most:
         return ()
-    missing = [name for name, result in results.items() if stop.kpi not in result.kpis]
-    if missing:
-        raise InputError(
-            f"{stop.kpi} is not simulated here", "stop on another KPI", "ensemble.stop"
-        )
     if all(enough(result.kpis[stop.kpi], stop.half_width) for result in results.values()):
         return ()
     return _pieces(done, min(2 * done, spec.ensemble.most))
@@ -166,8 +170,7 @@ def combine_parts(plan: Plan, parts: Sequence[bytes]) -> Outcome:
     """Make the outcome of all parts, given in the order of their pieces."""
     compiled = _compiled(plan.to_bytes())
     results = _results(plan, parts)
-    step_us = round(STEP_S * 1e6)
-    at_us = compiled.start_us + step_us * np.arange(compiled.steps, dtype=np.int64)
+    at_us = compiled.start_us + STEP_US * np.arange(compiled.steps, dtype=np.int64)
     kpis = kpi_table(results)
     bands = band_table(results, at_us)
     pairs = pair_table(compiled.spec, results)
@@ -181,7 +184,7 @@ def combine_parts(plan: Plan, parts: Sequence[bytes]) -> Outcome:
             spec_hash=hashlib.sha256(plan.text.encode()).hexdigest(),
             code_version=metadata.version("parktwin"),
             lock_hash=plan.lock_hash,
-            seed=compiled.spec.ensemble.seed,
+            seed=compiled.seed,
             result_hash=result_hash((kpis, bands, pairs)),
             replications=n,
             from_us=compiled.start_us,
@@ -224,54 +227,56 @@ def _compiled(data: bytes) -> _Compiled:
     snapshot = Snapshot.from_json(plan.snapshot)
     past = _past(plan, spec)
     steps = round(spec.horizon / STEP_S)
-    made = {
-        name: Branch(
-            variant=vary(park, (*past.changes, *changes)) if past else vary(park, changes),
-            snapshot=snapshot,
-            steps=steps,
-            past=past,
-        )
+    earlier = past.changes if past else ()
+    branches = {
+        name: Branch(vary(park, (*earlier, *changes)), snapshot, steps, past)
         for name, changes in spec.branches.items()
     }
-    ceiling = common_ceiling(tuple(made.values()))
-    start_us = snapshot.at_us + (past.steps * round(STEP_S * 1e6) if past else 0)
+    first = _first(plan)
     return _Compiled(
         spec=spec,
         snapshot=snapshot,
-        start_us=start_us,
+        start_us=snapshot.at_us + (past.steps if past else 0) * STEP_US,
         steps=steps,
-        branches={name: branch.under(ceiling) for name, branch in made.items()},
+        seed=first.ensemble.seed,
+        posterior=first.ensemble.parameters == "posterior",
+        branches=branches,
+        measures=frozenset().union(*(branch.measures for branch in branches.values())),
     )
+
+
+def _first(plan: Plan) -> WhatIf:
+    """The what-if at the root: a fork goes on with its seed and its parameters."""
+    while plan.parent is not None:
+        plan = plan.parent
+    return parse_whatif(plan.text)[0]
 
 
 def _past(plan: Plan, spec: WhatIf) -> Past | None:
     """What the run it forks from has simulated, as far as the fork."""
+    origin = read_origin(spec.from_)
+    if (origin.kind == "run") != (plan.parent is not None):
+        raise _fault(f"{spec.from_!r} does not fit this plan", "a fork has the plan it forks from")
     if plan.parent is None:
         return None
-    origin = read_origin(spec.from_)
     parent, _ = parse_whatif(plan.parent.text)
     branch = origin.branch or parent.compare.against
     if branch not in parent.branches:
-        raise InputError(
-            f"run {origin.run} has no branch {branch!r}", f"one of {', '.join(parent.branches)}"
-        )
+        known = ", ".join(parent.branches)
+        raise _fault(f"run {origin.run} has no branch {branch!r}", f"one of {known}")
     if origin.after_us > parent.horizon * 1e6:
-        raise InputError(
-            f"run {origin.run} ends {parent.horizon / 3600:g} h after its start",
-            "fork it earlier",
-            "from",
-        )
+        hours = parent.horizon / 3600
+        raise _fault(f"run {origin.run} ends {hours:g} h after its start", "fork it earlier")
     before = _past(plan.parent, parent)
-    changes: tuple[Change, ...] = parent.branches[branch]
     park = read_park(plan.park_text).spec
-    earlier = before.changes if before else ()
+    changes = (*(before.changes if before else ()), *parent.branches[branch])
+    steps = origin.after_us // STEP_US
     return Past(
-        changes=(*earlier, *changes),
-        branch=Branch(
-            variant=vary(park, (*earlier, *changes)),
-            snapshot=Snapshot.from_json(plan.snapshot),
-            steps=round(origin.after_us / 1e6 / STEP_S),
-            past=before,
-        ),
-        steps=round(origin.after_us / 1e6 / STEP_S) + (before.steps if before else 0),
+        changes=changes,
+        branch=Branch(vary(park, changes), Snapshot.from_json(plan.snapshot), steps, before),
+        steps=steps + (before.steps if before else 0),
     )
+
+
+def _fault(message: str, suggestion: str) -> InputError:
+    return InvalidInput((Problem(message=message, path="from", suggestion=suggestion),))

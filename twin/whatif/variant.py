@@ -7,13 +7,14 @@ names nothing of the park is an error with its place and near names.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Final
 
-from models.errors import InputError, NotFound, Problem
+from models.errors import InputError, did_you_mean
+from models.load import load_templates
 from models.tariff import known_tariffs
 from twin.parkfile.schema import (
     AggregateSites,
     Bess,
-    Calendar,
     ChainItem,
     Electricity,
     Line,
@@ -38,6 +39,9 @@ from twin.whatif.spec import (
     TransformerTrip,
 )
 
+_LISTED: Final = 8
+"""Known names that an error lists when none is near."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
@@ -57,8 +61,10 @@ class Variant:
         Machine id → factor on its calibrated cycle time.
     cycle_times
         Machine id → cycle time that replaces the calibrated one [s].
+    newcomers
+        Tenants that moved in: nothing of them is measured yet.
     wastewater_m3_h
-        Wastewater that new tenants add [m3/h].
+        Wastewater that they add [m3/h].
     """
 
     spec: ParkFile
@@ -67,6 +73,7 @@ class Variant:
     curtailments: tuple[Curtailment, ...] = ()
     cycle_factors: Mapping[str, float] = field(default_factory=dict)
     cycle_times: Mapping[str, float] = field(default_factory=dict)
+    newcomers: frozenset[str] = frozenset()
     wastewater_m3_h: float = 0.0
 
 
@@ -75,7 +82,7 @@ def vary(spec: ParkFile, changes: Sequence[Change]) -> Variant:
 
     Raises
     ------
-    NotFound, InputError
+    InputError
         When a change names nothing of the park, or does not fit it.
     """
     variant = Variant(spec=spec)
@@ -84,17 +91,58 @@ def vary(spec: ParkFile, changes: Sequence[Change]) -> Variant:
     return variant
 
 
-def faults(spec: ParkFile, branch: str, changes: Sequence[Change]) -> list[Problem]:
-    """Every change of a branch that does not fit the park, with its place."""
-    found: list[Problem] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """A change that does not fit the park: its number, the field at fault, and why."""
+
+    number: int
+    field: str
+    error: InputError
+
+
+def try_changes(spec: ParkFile, changes: Sequence[Change]) -> tuple[Variant, list[Misfit]]:
+    """Apply the changes that fit, in their order; list the others."""
+    found: list[Misfit] = []
     variant = Variant(spec=spec)
     for number, change in enumerate(changes):
         try:
             variant = _APPLY[type(change)](variant, change)
         except InputError as error:
-            place = f"branches.{branch}[{number}].{error.where or 'asset'}"
-            found.append(Problem(message=error.what, suggestion=error.remedy, path=place))
-    return found
+            found.append(Misfit(number=number, field=error.where or "asset", error=error))
+    return variant, found
+
+
+STATION_KPIS: Final = frozenset(
+    {
+        "peak_mva",
+        "n1_minutes",
+        "over_n1_minutes",
+        "p_over",
+        "energy_mwh",
+        "grid_import_mwh",
+        "cost_mvnd",
+        "co2_t",
+    }
+)
+
+
+def measures_of(variant: Variant) -> frozenset[str]:
+    """KPIs that mean something in a variant; those of the station always do."""
+    spec, found = variant.spec, set(STATION_KPIS)
+    if lines_of(spec):
+        found.add("output")
+    if spec.logistics.gates and spec.logistics.trucks is not None:
+        found |= {"truck_turn_p90_min", "gate_queue_max"}
+    if spec.utilities.wastewater or variant.wastewater_m3_h > 0.0:
+        found.add("wastewater_m3")
+    return frozenset(found)
+
+
+def _unknown(kind: str, name: str, known: Sequence[str], where: str) -> InputError:
+    """Nothing of that name; near names are offered, else all of them."""
+    some = ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "")
+    remedy = did_you_mean(name, tuple(known)) or (f"one of {some}" if some else "there is none")
+    return InputError(f"no {kind} {name!r}", remedy, where)
 
 
 def _electricity(variant: Variant, **update: object) -> Variant:
@@ -197,25 +245,19 @@ def _calendar(variant: Variant, change: ShiftCalendar) -> Variant:
     lines = lines_of(spec)
     chosen = [name for name in lines if name == change.asset or name.startswith(f"{change.asset}/")]
     if not chosen:
-        raise NotFound("line or site", change.asset, tuple(lines))
+        raise _unknown("line or site", change.asset, tuple(lines), "asset")
     calendars = dict(spec.calendars)
-    if change.calendar is not None:
-        if change.calendar not in calendars:
-            raise InputError(
-                f"no calendar {change.calendar!r}", f"one of {', '.join(calendars)}", "calendar"
-            )
+    if change.calendar is not None and change.calendar not in calendars:
+        raise _unknown("calendar", change.calendar, tuple(calendars), "calendar")
+    edited = {}
+    for one in chosen:
         name = change.calendar
-    else:
-        name = f"whatif {change.asset}"
-        was = calendars[lines[chosen[0]].calendar]
-        calendars[name] = Calendar.model_construct(
-            label=None,
-            shifts=change.shifts or (),
-            weekdays=was.weekdays,
-            holidays=was.holidays,
-            breaks=(),
-        )
-    edited = {one: lines[one].model_copy(update={"calendar": name}) for one in chosen}
+        if name is None:
+            name = f"{lines[one].calendar} ({', '.join(change.shifts or ())})"
+            calendars[name] = calendars[lines[one].calendar].model_copy(
+                update={"label": None, "shifts": change.shifts, "breaks": ()}
+            )
+        edited[one] = lines[one].model_copy(update={"calendar": name})
     made = _with_lines(spec, edited).model_copy(update={"calendars": calendars})
     return replace(variant, spec=made)
 
@@ -232,7 +274,7 @@ def _machines(spec: ParkFile) -> tuple[str, ...]:
 def _cycle_time(variant: Variant, change: CycleTime) -> Variant:
     known = _machines(variant.spec)
     if change.asset not in known:
-        raise NotFound("machine", change.asset, known)
+        raise _unknown("machine", change.asset, known, "asset")
     if change.cycle_time is not None:
         if change.cycle_time <= 0:
             raise InputError("a cycle time of 0 s", "give a positive time", "cycle_time")
@@ -247,18 +289,14 @@ def _machine_added(variant: Variant, change: MachineAdded) -> Variant:
     lines = lines_of(variant.spec)
     line = lines.get(change.asset)
     if line is None:
-        raise NotFound("line", change.asset, tuple(lines))
+        raise _unknown("line", change.asset, tuple(lines), "asset")
     if change.type not in variant.spec.types:
-        raise InputError(
-            f"no equipment class {change.type!r}", f"one of {', '.join(variant.spec.types)}", "type"
-        )
+        raise _unknown("equipment class", change.type, tuple(variant.spec.types), "type")
     machines = [item.machine for item in line.chain if item.machine]
     after = change.after or machines[-1]
     if after not in machines:
-        raise InputError(
-            f"no machine {after!r} in the line", f"one of {', '.join(machines)}", "after"
-        )
-    number = len(machines) + 1
+        raise _unknown("machine of the line", after, tuple(machines), "after")
+    number = 1 + sum(name.startswith("new_m") for name in machines)
     place = next(i for i, item in enumerate(line.chain) if item.machine == after)
     added = (
         ChainItem.model_construct(buffer=f"new_b{number}", cap=change.buffer),
@@ -276,14 +314,14 @@ def _trip(variant: Variant, change: TransformerTrip) -> Variant:
         for transformer in station.transformers
     )
     if change.asset not in known:
-        raise NotFound("transformer", change.asset, known)
+        raise _unknown("transformer", change.asset, known, "asset")
     return replace(variant, trips=(*variant.trips, change))
 
 
 def _tariff(variant: Variant, change: TariffChange) -> Variant:
     known = tuple(known_tariffs())
     if change.tariff not in known:
-        raise InputError(f"no tariff {change.tariff!r}", f"one of {', '.join(known)}", "tariff")
+        raise _unknown("tariff", change.tariff, known, "tariff")
     connection = variant.spec.utilities.electricity.connection
     return _electricity(variant, connection=connection.model_copy(update={"tariff": change.tariff}))
 
@@ -291,7 +329,7 @@ def _tariff(variant: Variant, change: TariffChange) -> Variant:
 def _growth(variant: Variant, change: DemandGrowth) -> Variant:
     known = tuple(site.id for site in variant.spec.sites)
     if change.asset and change.asset not in known:
-        raise NotFound("site", change.asset, known)
+        raise _unknown("site", change.asset, known, "asset")
     before = variant.growth.get(change.asset, 1.0)
     growth = {**variant.growth, change.asset: before * (1.0 + change.growth)}
     return replace(variant, growth=growth)
@@ -301,7 +339,7 @@ def _gate(variant: Variant, change: GateLanes) -> Variant:
     logistics = variant.spec.logistics
     gates = {gate.id: gate for gate in logistics.gates}
     if change.asset not in gates:
-        raise NotFound("gate", change.asset, tuple(gates))
+        raise _unknown("gate", change.asset, tuple(gates), "asset")
     update: dict[str, object] = {"lanes": change.lanes}
     if change.service is not None:
         update["service"] = change.service
@@ -314,6 +352,9 @@ def _tenant(variant: Variant, change: NewTenant) -> Variant:
     spec = variant.spec
     if change.asset in {site.id for site in spec.sites}:
         raise InputError(f"{change.asset!r} is already in the park", "choose another id", "asset")
+    templates = tuple(load_templates())
+    if change.profile not in templates:
+        raise _unknown("load template", change.profile, templates, "profile")
     feeders = [f.id for s in spec.utilities.electricity.substations for f in s.feeders]
     new = AggregateSites.model_construct(
         id=change.asset,
@@ -334,13 +375,14 @@ def _tenant(variant: Variant, change: NewTenant) -> Variant:
     logistics = spec.logistics.model_copy(update={"trucks": trucks})
     made = spec.model_copy(update={"sites": (*spec.sites, new), "logistics": logistics})
     water = variant.wastewater_m3_h + change.wastewater
-    return replace(variant, spec=made, wastewater_m3_h=water)
+    newcomers = variant.newcomers | {change.asset}
+    return replace(variant, spec=made, newcomers=newcomers, wastewater_m3_h=water)
 
 
 def _curtail(variant: Variant, change: Curtailment) -> Variant:
     known = tuple(site.id for site in variant.spec.sites)
     if change.asset not in known:
-        raise NotFound("site", change.asset, known)
+        raise _unknown("site", change.asset, known, "asset")
     return replace(variant, curtailments=(*variant.curtailments, change))
 
 
