@@ -37,6 +37,7 @@ from cluster.ports import (
     Vitals,
 )
 from cluster.settings import ParkSettings, ServiceSettings
+from cluster.sums import energy_rows, kpi_table
 from cluster.tonight import headroom_of
 from cluster.whatif_start import WhatifStart
 from cluster.whatif_tasks import PARK_WORK
@@ -246,6 +247,14 @@ class Service:
         rows = live.dictionary.of(query.tags)
         cut = cast("Cut", await live.ask("cut", [row.tag for row in rows]))
         return await asyncio.to_thread(live.reader.history, cut, rows, query)
+
+    async def kpis(self, park: str, since_us: int, until_us: int, every_us: int | None) -> pa.Table:
+        """ISO 22400 KPIs per line."""
+        return await kpi_table(self._park(park), since_us, until_us, every_us)
+
+    async def energy(self, park: str, since_us: int, until_us: int, every_us: int) -> pa.Table:
+        """Energy, cost and emissions by flow."""
+        return await energy_rows(self._park(park), since_us, until_us, every_us)
 
     # Alarms and notes
 

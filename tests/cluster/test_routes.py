@@ -1,0 +1,243 @@
+"""The HTTP face with a fake service behind it: what it answers, and how it refuses."""
+
+import importlib.util
+from pathlib import Path
+
+import httpx
+import orjson
+import pyarrow as pa
+import pytest
+
+from cluster.routes.api import create_api
+from twin.samples import sample_batch
+
+_SPEC = importlib.util.spec_from_file_location(
+    "fake_service", Path(__file__).with_name("fake_service.py")
+)
+fake = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(fake)
+
+
+@pytest.fixture
+def service():
+    return fake.FakeService()
+
+
+@pytest.fixture
+async def http(service):
+    api = create_api(service, service, "1.2.3")
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/live",
+        "/ready",
+        "/health",
+        "/parks",
+        "/parks/small",
+        "/parks/small/tags",
+        "/parks/small/figures",
+        "/parks/small/figures/specs",
+        "/parks/small/figures/recent?ids=park.load_mw",
+        "/parks/small/state",
+        "/parks/small/history?tags=small/acme/active_power",
+        "/parks/small/kpis",
+        "/parks/small/energy",
+        "/parks/small/alarms",
+        "/parks/small/endpoints",
+        "/parks/small/whatif",
+        "/whatif/schema",
+        "/whatif/r1",
+    ],
+)
+async def test_reading_routes_answer_json(http, path):
+    answer = await http.get(path)
+    assert answer.status_code == 200, answer.text
+    orjson.loads(answer.content)
+
+
+async def test_every_route_is_in_the_document_with_its_errors(http):
+    document = (await http.get("/openapi.json")).json()
+    assert len(document["paths"]) >= 30
+    history = document["paths"]["/api/v1/parks/{park}/history"]["get"]
+    assert {"404", "422", "503"} <= set(history["responses"])
+    frame = document["components"]["schemas"]["Frame"]["properties"]
+    assert frame["now"]["anyOf"][0]["format"] == "date-time"
+
+
+async def test_an_unknown_park_is_404_with_a_suggestion(http):
+    answer = await http.get("/parks/smal")
+    assert answer.status_code == 404
+    assert answer.json()["remedy"] == "did you mean 'small'?"
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("tags=small/acme/active_power&since=1601-01-01T00:00:00Z", "since"),
+        ("tags=small/acme/active_power&until=2099-01-01T00:00:00Z", "until"),
+        ("tags=small/acme/active_power&since=now&until=-1h", "since"),
+        ("tags=small/acme/active_power&every=often", "every"),
+        ("tags=small/acme/active_power&every=1s&since=-300d", "every"),
+        ("tags=,", "tags"),
+        ("tags=small/acme/active_power&points=NaN", "query.points"),
+        ("tags=small/acme/active_power&format=pdf", "query.format"),
+        ("", "query.tags"),
+    ],
+)
+async def test_bad_questions_name_the_argument_and_a_remedy(http, query, where):
+    answer = await http.get(f"/parks/small/history?{query}")
+    body = answer.json()
+    assert answer.status_code == 422
+    assert body["where"] == where
+    assert body["remedy"]
+
+
+async def test_an_unknown_tag_is_404(http):
+    answer = await http.get("/parks/small/history?tags=small/acme/activepower")
+    assert answer.status_code == 404
+    assert "small/acme/active_power" in answer.json()["remedy"]
+
+
+@pytest.mark.parametrize("form", ["json", "arrow", "csv", "xlsx", "parquet"])
+async def test_history_comes_in_every_format(http, form):
+    answer = await http.get(f"/parks/small/history?tags=small/acme/active_power&format={form}")
+    assert answer.status_code == 200
+    assert answer.headers["x-rows"] == "1"
+    if form == "arrow":
+        rows = pa.ipc.open_stream(answer.content).read_all()
+        assert rows.column("value").to_pylist() == [1.25]
+
+
+async def test_times_with_an_offset_become_utc(http, service):
+    tags = "tags=small/acme/active_power&since=2026-11-22T17:00:00%2B07:00"
+    await http.get(f"/parks/small/history?{tags}")
+    assert service.asked[0][1].since_us == 1_795_341_600_000_000
+
+
+async def test_what_is_not_ready_answers_503_and_when_to_come_back(http, service):
+    service.ready = False
+    assert (await http.get("/ready")).status_code == 503
+    answer = await http.get("/parks/small/headroom")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+async def test_all_problems_of_a_text_are_listed(http):
+    answer = await http.post("/whatif", content=b"kind: Park")
+    assert answer.status_code == 422
+    assert [p["suggestion"] for p in answer.json()["problems"]] == ["write one", "write one"]
+
+
+async def test_a_text_that_is_not_utf8_is_refused(http):
+    answer = await http.post("/whatif", content=b"\xff\xfe")
+    assert (answer.status_code, answer.json()["where"]) == (422, "body")
+
+
+async def test_a_what_if_is_accepted(http):
+    answer = await http.post("/whatif?by=me&priority=3", content=b"kind: WhatIf")
+    assert (answer.status_code, answer.json()["horizon_s"]) == (202, 86_400.0)
+
+
+async def test_alarms_are_acknowledged_and_shelved_by_somebody(http, service):
+    body = {"alarms": ["hot@acme"], "by": "an", "note": "seen"}
+    assert (await http.post("/parks/small/alarms/acknowledge", json=body)).status_code == 204
+    shelving = {"alarms": ["hot@acme"], "by": "an", "minutes": 30, "reason": "repair"}
+    assert (await http.post("/parks/small/alarms/shelve", json=shelving)).status_code == 204
+    assert [asked[0] for asked in service.asked] == ["acknowledge", "shelve"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"alarms": [], "by": "an", "minutes": 1}',
+        b'{"alarms": ["x"], "by": "", "minutes": 1}',
+        b'{"alarms": ["x"], "by": "an", "minutes": NaN}',
+        b'{"alarms": ["x"], "by": "an", "minutes": 1e9}',
+        b'{"alarms": ["x"], "by": "an", "minutes": 1, "hours": 2}',
+        b"{",
+        b"[]",
+    ],
+)
+async def test_malformed_bodies_are_told_apart(http, service, body):
+    headers = {"Content-Type": "application/json"}
+    answer = await http.post("/parks/small/alarms/shelve", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["problems"]
+    assert service.asked == []
+
+
+async def test_a_taken_id_is_409_and_a_refusal_403(http):
+    body = {"id": "plc", "url": "opc.tcp://127.0.0.1:4840"}
+    assert (await http.post("/parks/small/endpoints", json=body)).status_code == 409
+    trust = {"fingerprint": "0" * 64}
+    answer = await http.put("/parks/small/endpoints/plc/trust", json=trust)
+    assert (answer.status_code, answer.json()["remedy"]) == (403, "ask the operator")
+
+
+async def test_a_password_is_a_reference_never_the_password(http):
+    body = {"id": "new", "url": "opc.tcp://h:1", "user": "u", "password": "secret"}
+    answer = await http.post("/parks/small/endpoints", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["where"] == "body.password"
+
+
+def stream(*batches: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+async def test_a_gateway_delivers_a_numbered_batch(http, service):
+    batch = sample_batch(tag=[1, 2], at_us=fake.NOW_US, value=1.0, seen_us=fake.NOW_US)
+    answer = await http.post("/ingest/small?source=edge&session=3&seq=1", content=stream(batch))
+    assert answer.json() == {"session": 3, "acked_seq": 1, "expect": None}
+    assert service.asked == [("ingest", "edge", 3, 1, 2)]
+
+
+@pytest.mark.parametrize("body", [b"", b"no arrow", b"\x00" * 100])
+async def test_bytes_that_are_no_batch_are_refused(http, body):
+    answer = await http.post("/ingest/small?source=edge&session=1&seq=1", content=body)
+    assert (answer.status_code, answer.json()["where"]) == (422, "body")
+
+
+async def test_two_batches_in_one_delivery_are_refused(http):
+    batch = sample_batch(tag=[1], at_us=fake.NOW_US, value=1.0, seen_us=fake.NOW_US)
+    content = stream(batch, batch)
+    answer = await http.post("/ingest/small?source=edge&session=1&seq=1", content=content)
+    assert "2 batches" in answer.json()["what"]
+
+
+@pytest.mark.parametrize("query", ["source=Edge&session=1&seq=1", "source=e&session=0&seq=1"])
+async def test_numbers_of_a_delivery_are_checked(http, query):
+    assert (await http.post(f"/ingest/small?{query}", content=b"")).status_code == 422
+
+
+async def test_prometheus_reads_the_numbers(service):
+    api = create_api(service, service, "1")
+    transport = httpx.ASGITransport(api)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        text = (await client.get("/metrics")).text
+    assert 'parktwin_offset{park="small"} 7.0' in text
+    assert 'parktwin_figure{figure="park.load_mw",park="small"} 1.5' in text
+
+
+async def test_an_address_that_is_none_says_where_to_look(http):
+    answer = await http.get("/nothing")
+    assert answer.status_code == 404
+    assert "openapi.json" in answer.json()["remedy"]
+
+
+async def test_a_surprise_is_told_without_its_inside(http, service, monkeypatch):
+    async def broken(park):
+        raise KeyError("inside")
+
+    monkeypatch.setattr(service, "frame", broken)
+    answer = await http.get("/parks/small/figures")
+    assert answer.status_code == 500
+    assert "inside" not in answer.text
