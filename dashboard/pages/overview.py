@@ -203,7 +203,7 @@ def power(visit: Visit, at_us: np.ndarray, series: Mapping[str, np.ndarray]) -> 
     figure = trend(visit.style, at_us, named, unit="MW")
     return card(
         title,
-        stream("overview-power", figure, list(series), height=316, label=title),
+        stream("overview-power", figure, list(series), height=306, label=title),
         kind="card-power",
     )
 

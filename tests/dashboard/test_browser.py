@@ -152,7 +152,7 @@ def test_a_span_is_kept_in_the_address(page: Page, site: str):
     opened(page, site, "/energy")
     page.click("text=Yesterday")
     expect(page).to_have_url(re.compile("span=yesterday"))
-    expect(page.locator("h2").first).to_have_text("Station load (MVA), yesterday")
+    expect(page.locator("h2", has_text="Station load (MVA), yesterday")).to_be_visible()
 
 
 def test_an_alarm_is_acknowledged_with_name_and_note(page: Page, site: str):
