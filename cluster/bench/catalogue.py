@@ -62,9 +62,13 @@ def run_all(names: Sequence[str], below: Path, *, quick: bool, tell: Tell) -> It
     for name in chosen(names):
         tell(f"{name}: {BENCHES[name]}")
         bench = bench_of(name)
-        with stage(below, quick=quick, tell=lambda text, name=name: tell(f"{name}: {text}")) as on:
+        with stage(below, quick=quick, tell=_named(name, tell)) as on:
             figures = bench(on)
         yield Report(bench=name, machine=machine(), figures=tuple(figures))
+
+
+def _named(name: str, tell: Tell) -> Tell:
+    return lambda text: tell(f"{name}: {text}")
 
 
 def bench_of(name: str) -> Bench:
