@@ -15,10 +15,10 @@ from models.bill import Grid, prices, share_of_steps, slots
 from models.emissions import grid_factors_vn
 from models.errors import InputError
 from models.tariff import Window, tariff_named
-from twin.estimate import holidays_of
 from twin.park import Park
 from twin.samples import TIME, from_us
 from twin.tags import TagDictionary
+from twin.working_hours import holidays_of
 
 Floats = npt.NDArray[np.float64]
 

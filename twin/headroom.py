@@ -26,7 +26,7 @@ from models.load import LoadForecast, forecast_load
 from models.solar import clear_sky, plane_of_array, solar_site
 from models.tariff import Window, tariff_named
 from models.transformer import OIL, OverloadTable, minutes_of_headroom
-from twin.estimate import CLIMATE, UTILISATION, holidays_of
+from twin.estimate import CLIMATE, UTILISATION
 from twin.figure_specs import FigureLayout
 from twin.figures import Action, Headroom, Now
 from twin.label import Label
@@ -34,6 +34,7 @@ from twin.park import Park
 from twin.park_load import park_template, planned
 from twin.parkfile.schema import AggregateSites, Bess, Site
 from twin.samples import from_us, to_us
+from twin.working_hours import holidays_of
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import InputError
-from twin.estimate import WorkingHours
 from twin.line_map import line_map_of, places_of
 from twin.marks import CODES
 from twin.oee import SETUP, Elements, divided, line_elements, machine_elements, ratios
@@ -22,6 +21,7 @@ from twin.park import Park
 from twin.samples import TIME
 from twin.status import CLASS_BAD, CLASS_GOOD, CLASS_UNCERTAIN
 from twin.tags import TagDictionary
+from twin.working_hours import WorkingHours
 
 Floats = npt.NDArray[np.float64]
 

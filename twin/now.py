@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from twin.estimate import Estimates, WorkingHours
+from twin.estimate import Estimates
 from twin.figure_specs import FigureLayout, layout_of
 from twin.figures import FigureSpec, Now
 from twin.flow_now import FlowNow
@@ -24,6 +24,7 @@ from twin.shifts import DAY_US, LocalTime
 from twin.state import ShardState, Totals
 from twin.tags import TagDictionary
 from twin.view import Atlas, View, atlas_of
+from twin.working_hours import WorkingHours
 
 TURN_WINDOW_US: Final = 3_600_000_000
 TURNS_KEPT: Final = 2000

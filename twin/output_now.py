@@ -5,7 +5,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from twin.estimate import WorkingHours
 from twin.marks import Window
 from twin.moment import HOUR_S, Moment, sums
 from twin.oee import (
@@ -19,6 +18,7 @@ from twin.oee import (
     machine_elements,
     ratios,
 )
+from twin.working_hours import WorkingHours
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.transformer import allowed_minutes
-from twin.estimate import UTILISATION, Estimates, WorkingHours
+from twin.estimate import UTILISATION, Estimates
 from twin.marks import Window
 from twin.moment import HOUR_S, Moment, filled, ones, percent, share_of, sums
 from twin.oee import divided
 from twin.price_clock import PriceClock
 from twin.status import CLASS_GOOD, CLASS_UNCERTAIN
 from twin.view import Atlas, Reading
+from twin.working_hours import WorkingHours
 
 Floats = npt.NDArray[np.float64]
 

@@ -3,9 +3,9 @@
 from models.bill import Grid, prices
 from models.emissions import grid_factors_vn
 from models.tariff import tariff_named
-from twin.estimate import holidays_of
 from twin.park import Park
 from twin.samples import from_us
+from twin.working_hours import holidays_of
 
 
 class PriceClock:

@@ -1,0 +1,196 @@
+"""KPIs and energy of any window, from rollups written by hand."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+
+from models.errors import InputError
+from twin.energy import ENERGY, STEP_US, energy_table, energy_tags
+from twin.kpi import KPI_LIST, KPIS, kpi_tags, kpis
+from twin.memory.windows import WINDOWS
+from twin.samples import TIME, to_us
+from twin.tags import TagDictionary
+
+ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
+HOUR_US = 3_600_000_000
+SIX = to_us(datetime(2026, 11, 23, 6, 0, tzinfo=ZONE))
+
+
+@pytest.fixture(scope="module")
+def dictionary(small_park):
+    found = TagDictionary()
+    found.add_rows(found.plan(small_park.bindings, 0)[0])
+    return found
+
+
+def rollup(dictionary, rows):
+    """A table of rollups; each row: path, start, columns."""
+    empty = dict.fromkeys(WINDOWS.names)
+    plain = [
+        empty
+        | {"tag": dictionary.of_path(f"p/{path}").tag, "at": at, "n": 1, "good_n": 1}
+        | columns
+        for path, at, columns in rows
+    ]
+    arrays = [
+        pa.array([row[f.name] for row in plain], pa.int64() if f.type == TIME else f.type).cast(
+            f.type
+        )
+        for f in WINDOWS
+    ]
+    return pa.table(arrays, schema=WINDOWS)
+
+
+def state(**seconds):
+    codes = [int(name[1:]) for name in seconds]
+    return {"codes": codes, "code_s": list(seconds.values()), "good_s": sum(seconds.values())}
+
+
+def line_rows(at, executing=3600.0, parts=100.0, scrap=5.0):
+    m1, m2 = "acme/hall/l1/m1", "acme/hall/l1/m2"
+    return [
+        (f"{m1}/item_state", at, state(c3=executing, c1=3600.0 - executing)),
+        (f"{m1}/operation_mode", at, state(c3=3000.0, c2=600.0)),
+        (f"{m1}/part_count", at, {"increase": parts}),
+        (f"{m1}/scrap_count", at, {"increase": scrap}),
+        (f"{m2}/item_state", at, state(c3=1800.0, c2=1800.0)),
+        (f"{m2}/part_count", at, {"increase": parts - scrap}),
+        (f"{m2}/scrap_count", at, {"increase": 0.0}),
+    ]
+
+
+def value(table, asset, kpi, at=SIX):
+    rows = table.to_pylist()
+    row = next(r for r in rows if (r["asset"], r["kpi"]) == (asset, kpi) and to_us(r["at"]) == at)
+    return row["value"], row["quality"]
+
+
+def test_kpis_of_one_hour_by_hand(small_park, dictionary):
+    rows = rollup(dictionary, line_rows(SIX))
+    table = kpis(small_park, dictionary, rows, since_us=SIX, until_us=SIX + HOUR_US)
+    assert table.schema == KPIS
+    line = "acme/hall/l1"
+    # APT = 3600 - 600 set-up = 3000 of 3600 planned; PRI·PQ = 3000; Q = 95 / 100
+    assert value(table, line, "availability")[0] == pytest.approx(100 * 3000 / 3600)
+    assert value(table, line, "effectiveness")[0] == pytest.approx(100.0)
+    assert value(table, line, "quality_ratio")[0] == pytest.approx(95.0)
+    assert value(table, line, "oee") == (pytest.approx(100 * 3000 / 3600 * 0.95), 0)
+    assert value(table, line, "nee")[0] == pytest.approx(95.0)
+    assert value(table, line, "setup_ratio")[0] == pytest.approx(100 / 6)
+    assert value(table, line, "throughput_rate")[0] == pytest.approx(100.0)
+    assert value(table, line, "good_quantity")[0] == 95.0
+    assert value(table, "", "oee") == value(table, "acme", "oee") == value(table, line, "oee")
+
+
+def test_kpis_of_a_longer_window_come_from_sums(small_park, dictionary):
+    first = line_rows(SIX, executing=3600.0, parts=100.0, scrap=0.0)
+    second = line_rows(SIX + HOUR_US, executing=1200.0, parts=10.0, scrap=8.0)
+    split = kpis(
+        small_park,
+        dictionary,
+        rollup(dictionary, first + second),
+        since_us=SIX,
+        until_us=SIX + 2 * HOUR_US,
+        every_us=HOUR_US,
+    )
+    assert len(split) == 2 * 3 * len(KPI_LIST)
+    assert value(split, "acme/hall/l1", "quality_ratio", SIX + HOUR_US)[0] == pytest.approx(20.0)
+
+
+def test_too_little_observed_is_uncertain_and_too_fast_is_flagged(small_park, dictionary):
+    rows = line_rows(SIX, parts=130.0)
+    rows[0] = ("acme/hall/l1/m1/item_state", SIX, state(c3=1800.0))
+    table = kpis(
+        small_park, dictionary, rollup(dictionary, rows), since_us=SIX, until_us=SIX + HOUR_US
+    )
+    assert value(table, "acme/hall/l1", "availability")[1] == 1
+    assert value(table, "acme/hall/l1", "effectiveness")[0] > 100.0
+
+
+def test_nothing_read_is_nothing_said(small_park, dictionary):
+    table = kpis(
+        small_park, dictionary, WINDOWS.empty_table(), since_us=SIX, until_us=SIX + HOUR_US
+    )
+    oee, quality = value(table, "acme/hall/l1", "quality_ratio")
+    assert (oee, quality) == (None, 2)
+
+
+@pytest.mark.parametrize(("until", "every"), [(SIX, None), (SIX + HOUR_US, 0), (SIX + HOUR_US, 1)])
+def test_senseless_windows_are_refused(small_park, dictionary, until, every):
+    with pytest.raises(InputError):
+        kpis(
+            small_park,
+            dictionary,
+            WINDOWS.empty_table(),
+            since_us=SIX,
+            until_us=until,
+            every_us=every,
+        )
+
+
+def test_the_tags_to_read_are_those_of_the_machines(small_park, dictionary):
+    assert len(kpi_tags(small_park, dictionary)) == 8
+    assert len(energy_tags(small_park, dictionary)) == 2 + 1 + 2 + 1
+
+
+def flow(table, name, window=None):
+    rows = [r for r in table.to_pylist() if r["flow"] == name]
+    return [r for r in rows if window is None or r["window"] == window]
+
+
+def test_energy_flows_cost_and_carbon_by_window(small_park, dictionary):
+    start = to_us(datetime(2026, 11, 23, 17, 15, tzinfo=ZONE))
+    rows = []
+    for k in range(2):
+        at = start + k * STEP_US
+        rows += [
+            (f"ss1/{t}/active_power", at, {"integral": 5000.0 * 900, "good_s": 900.0})
+            for t in ("t1", "t2")
+        ]
+        rows.append(("pv1/active_energy", at, {"increase": 10.0, "good_s": 900.0}))
+        rows.append(("bess1/energy_out", at, {"increase": 50.0, "good_s": 900.0}))
+        rows.append(("bess1/energy_in", at, {"increase": 0.0, "good_s": 900.0}))
+        rows.append(("acme/active_energy", at, {"increase": 200.0, "good_s": 450.0}))
+    table = energy_table(
+        small_park,
+        dictionary,
+        rollup(dictionary, rows),
+        since_us=start,
+        until_us=start + 2 * STEP_US,
+        every_us=2 * STEP_US,
+    )
+    assert table.schema == ENERGY
+    # two transformers at 5 MW: 2,500 kWh per quarter hour; 17:15 is normal, 17:30 is peak
+    (normal,), (peak,) = flow(table, "grid", "normal"), flow(table, "grid", "peak")
+    assert normal["kwh"] == pytest.approx(2500.0)
+    assert normal["cost_vnd"] == pytest.approx(2500 * 1811)
+    assert peak["cost_vnd"] == pytest.approx(2500 * 3266)
+    assert peak["co2_kg"] == pytest.approx(2500 * 0.6592)
+    assert sum(r["kwh"] for r in flow(table, "load")) == pytest.approx(2 * (2500 + 10 + 50))
+    assert sum(r["kwh"] for r in flow(table, "aggregated")) == pytest.approx(2 * 2360)
+    assert flow(table, "site:acme")[0]["measured"] == pytest.approx(0.5)
+    assert flow(table, "solar")[0]["cost_vnd"] is None
+
+
+def test_an_interval_without_rows_is_null_not_nought(small_park, dictionary):
+    table = energy_table(
+        small_park, dictionary, WINDOWS.empty_table(), since_us=SIX, until_us=SIX + STEP_US
+    )
+    assert all(r["kwh"] is None and r["measured"] == 0.0 for r in flow(table, "grid"))
+
+
+@pytest.mark.parametrize(
+    ("until", "every"), [(SIX + 1, STEP_US), (SIX, STEP_US), (SIX + STEP_US, 60)]
+)
+def test_intervals_must_be_whole_quarter_hours(small_park, dictionary, until, every):
+    with pytest.raises(InputError, match="quarter hours"):
+        energy_table(
+            small_park,
+            dictionary,
+            WINDOWS.empty_table(),
+            since_us=SIX,
+            until_us=until,
+            every_us=every,
+        )
