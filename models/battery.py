@@ -26,8 +26,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-_HALVINGS: Final = 30
-"""Halvings of the span a level is sought in: 10 MW to 0.01 W."""
+MEMORY_H: Final = 3.0
+"""Time over which a load's deviation from its outlook is forgotten [h]; an assumption."""
+_HALVINGS: Final = 24
+"""Halvings of the span a level is sought in: 10 MW to 0.6 W."""
+_TINY_KW: Final = 1e-9
 
 
 class Wish(IntEnum):
@@ -250,11 +253,13 @@ def dispatch_by_level(
     *,
     stored_kwh: npt.ArrayLike,
 ) -> Dispatch:
-    """Shave peaks: in each step, hold the lowest level that what is stored can hold by the outlook.
+    """Shave peaks: in each step, hold the lowest level that can be held by the outlook.
 
-    The outlook is scaled to the load of the step, the level follows from it and from the energy
-    held, above it the battery gives and below it takes. It plans anew in every step and knows
-    nothing of the loads to come but the outlook.
+    The outlook is moved by how far the step's load is off it, a deviation that is forgotten over
+    `MEMORY_H`. The level is the lowest for which the battery, giving what is above it and taking
+    up to it, never lacks energy or power. Above it the battery gives; below it, it takes evenly
+    what the rest of the outlook will need. It plans anew in every step and knows nothing of the
+    loads to come but the outlook.
 
     Parameters
     ----------
@@ -395,13 +400,17 @@ def _hold_level(
     stored: Floats,
 ) -> None:
     most_kw, least, most, charge, discharge, step_h = settings
+    fade = math.exp(-step_h / MEMORY_H)
+    course = np.empty(outlook.shape[1])
     for lane in range(net.shape[0]):
         held = start[lane]
         for t in range(net.shape[1]):
-            load, expected = net[lane, t], outlook[t, 0]
-            factor = load / expected if load > 0.0 and expected > 0.0 else 1.0
-            level = _level(outlook[t], factor, max(held - least, 0.0) * discharge, most_kw, step_h)
+            load = net[lane, t]
+            ahead = _moved(outlook[t], load - outlook[t, 0], fade, course)
+            level = _lowest_level(course[:ahead], held, settings)
             wish = load - level
+            if wish < 0.0:
+                wish = max(wish, -_least_take(course[:ahead], level, held, settings))
             done = _possible(wish, held, most_kw, least, most, charge, discharge, step_h)
             held = _kept(_after(held, done, charge, discharge, step_h), least, most, start[lane])
             power[lane, t] = done
@@ -409,21 +418,53 @@ def _hold_level(
 
 
 @numba.njit(cache=True, nogil=True)
-def _level(row: Floats, factor: float, energy_kwh: float, most_kw: float, step_h: float) -> float:
-    """Lowest level above which the expected loads need no more than the energy [kW]."""
-    high = 0.0
-    for expected in row:
-        if expected == expected:  # not NaN
-            high = max(high, factor * expected)
-    low = max(high - most_kw, 0.0)
+def _moved(row: Floats, deviation: float, fade: float, course: Floats) -> int:
+    """Write the outlook moved by a fading deviation; return how far it goes."""
+    for k in range(len(row)):
+        if np.isnan(row[k]):
+            return k
+        course[k] = row[k] + deviation
+        deviation *= fade
+    return len(row)
+
+
+@numba.njit(cache=True, nogil=True)
+def _lowest_level(course: Floats, held: float, settings: Floats) -> float:
+    """Lowest level that can be held over a course [kW]."""
+    high = float(course.max())
+    low = high - settings[0]
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        need = 0.0
-        for expected in row:
-            if expected == expected:
-                need += max(factor * expected - middle, 0.0) * step_h
-        if need > energy_kwh:
-            low = middle
-        else:
+        if _holds(course, middle, settings[0], held, settings):
             high = middle
+        else:
+            low = middle
+    return high
+
+
+@numba.njit(cache=True, nogil=True)
+def _holds(course: Floats, level: float, take_kw: float, held: float, settings: Floats) -> bool:
+    """Whether a battery that takes so much, up to a level, always has what is missing above it."""
+    most_kw, least, most, charge, discharge, step_h = settings
+    for load in course:
+        wish = max(load - level, -take_kw)
+        done = _possible(wish, held, most_kw, least, most, charge, discharge, step_h)
+        if done < wish - _TINY_KW and wish > 0.0:
+            return False
+        held = _after(held, done, charge, discharge, step_h)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _least_take(course: Floats, level: float, held: float, settings: Floats) -> float:
+    """Least power that, taken wherever a level leaves room, still holds the level [kW]."""
+    low, high = 0.0, float(settings[0])
+    if _holds(course, level, low, held, settings):
+        return low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        if _holds(course, level, middle, held, settings):
+            high = middle
+        else:
+            low = middle
     return high

@@ -8,8 +8,10 @@ from scipy.optimize import linprog
 
 from models.battery import (
     Battery,
+    Clock,
     Rules,
     Wish,
+    dispatch_by_level,
     dispatch_by_rules,
     one_way,
     possible_kw,
@@ -159,3 +161,67 @@ def test_impossible_batteries_are_refused():
         dispatch_by_rules([np.nan], PLAIN, Rules(), 1.0, stored_kwh=0.0)
     with pytest.raises(InputError, match="round trip"):
         one_way(1.2)
+
+
+def test_the_clock_is_followed_evenly_to_the_end_of_its_window():
+    # 90 kWh above nothing, 50 % out: 45 kWh at the bus over 3 h is 15 kW, in every hour
+    clock = Clock(wishes=np.full(3, Wish.DISCHARGE), left_h=np.array([3.0, 2.0, 1.0]))
+    given = dispatch_by_rules([40.0] * 3, PLAIN, Rules(), 1.0, stored_kwh=90.0, wishes=clock)
+    assert given.power_kw[0].tolist() == pytest.approx([15.0, 15.0, 15.0])
+    # 60 kWh missing, 80 % in: 75 kWh from the bus over 3 h is 25 kW, in every hour
+    clock = Clock(wishes=np.full(3, Wish.CHARGE), left_h=np.array([3.0, 2.0, 1.0]))
+    taken = dispatch_by_rules([40.0] * 3, PLAIN, Rules(), 1.0, stored_kwh=40.0, wishes=clock)
+    assert taken.power_kw[0].tolist() == pytest.approx([-25.0, -25.0, -25.0])
+
+
+def test_a_limit_may_change_from_step_to_step():
+    clock = Clock(wishes=np.zeros(2, np.int64), limit_kw=np.array([100.0, 30.0]))
+    run = dispatch_by_rules([50.0, 50.0], PLAIN, Rules(), 1.0, stored_kwh=100.0, wishes=clock)
+    assert run.power_kw[0].tolist() == pytest.approx([0.0, 20.0])
+
+
+def to_the_end(course):
+    steps = len(course)
+    return np.array([[*course[t:], *[np.nan] * t] for t in range(steps)]).reshape(steps, steps)
+
+
+def test_a_level_is_held_by_what_is_stored():
+    # 50 kWh at 50 % give 25 kWh: of 60 and 75 above the level 55: 5 + 20
+    run = dispatch_by_level([40.0, 60.0, 75.0], PLAIN, to_the_end([40.0, 60.0, 75.0]), 1.0,
+                            stored_kwh=50.0)  # fmt: skip
+    assert run.grid_kw[0, 1:].max() < 75.0
+    # 40 kW more load is allowed in the first hour: up to the level, 80 % of it stored
+    assert run.grid_kw[0].max() == pytest.approx(lowest_peak([40.0, 60.0, 75.0], 50.0), abs=1e-3)
+
+
+def lowest_peak(course, stored):
+    """The lowest peak of a dispatcher who knows everything: a linear programme."""
+    n = len(course)
+    # give[n], take[n], peak
+    keep = np.tril(np.ones((n, n)))
+    change = np.hstack((-keep / PLAIN.discharge_efficiency, keep * PLAIN.charge_efficiency))
+    upper = np.vstack((
+        np.hstack((-np.eye(n), np.eye(n), -np.ones((n, 1)))),
+        np.hstack((change, np.zeros((n, 1)))),
+        np.hstack((-change, np.zeros((n, 1)))),
+    ))  # fmt: skip
+    most = np.concatenate(
+        (-np.array(course), np.full(n, PLAIN.most_kwh - stored), np.full(n, stored))
+    )
+    bounds = [(0.0, PLAIN.power_kw)] * (2 * n) + [(None, None)]
+    found = linprog([*[0.0] * (2 * n), 1.0], A_ub=upper, b_ub=most, bounds=bounds)
+    assert found.success
+    return found.fun
+
+
+@settings(max_examples=40)
+@given(course=st.lists(st.floats(10.0, 200.0), min_size=1, max_size=8), share=st.floats(0.0, 1.0))
+def test_with_a_true_outlook_no_dispatcher_has_a_lower_peak(course, share):
+    run = dispatch_by_level(course, PLAIN, to_the_end(course), 1.0, stored_kwh=share * 100.0)
+    assert run.grid_kw[0].max() == pytest.approx(lowest_peak(course, share * 100.0), abs=0.01)
+    assert 0.0 <= run.stored_kwh.min() <= run.stored_kwh.max() <= 100.0
+
+
+def test_a_level_needs_an_outlook_of_its_own_step():
+    with pytest.raises(InputError, match="one row per step"):
+        dispatch_by_level([1.0, 2.0], PLAIN, [[1.0], [np.nan]], 1.0, stored_kwh=0.0)

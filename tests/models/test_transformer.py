@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from models.transformer import OverloadTable, allowed_minutes, minutes_of_headroom
+from models.transformer import (
+    OverloadTable,
+    allowed_minutes,
+    minutes_from_worst_moment,
+    minutes_of_headroom,
+)
 
 LOADINGS = st.lists(st.floats(0.2, 2.2), min_size=1, max_size=60)
 
@@ -67,3 +72,29 @@ def test_bad_input_is_refused():
         minutes_of_headroom([1.0], 0.0, 15.0)
     with pytest.raises(InputError, match="not in order"):
         OverloadTable(loading=(1.4, 1.3), allowed_min=(10.0, 5.0))
+
+
+def test_the_worst_moment_counts():
+    # 60 min at +20 % before the evening, then +45 %: from its begin 80 min, from the start
+    # 60/120 of the margin is gone and 40 min are left of the rest
+    load = [120.0] * 4 + [145.0] * 8
+    found = minutes_from_worst_moment([load, [90.0] * 12, [120.0] * 12], 100.0, 15.0)
+    assert found.tolist() == [80.0, 180.0, 120.0]
+
+
+@given(loads=LOADINGS)
+def test_the_worst_moment_is_the_shortest_of_all_starts(loads):
+    starts = [minutes_of_headroom(loads[k:], 1.0, 15.0) for k in range(len(loads))]
+    found = minutes_from_worst_moment(loads, 1.0, 15.0)[0]
+    expected = min(
+        (s.minutes for s, load in zip(starts, loads, strict=True) if s.limited and load > 1.0),
+        default=len(loads) * 15.0,
+    )
+    assert found == pytest.approx(expected)
+
+
+def test_bad_loads_have_no_worst_moment():
+    with pytest.raises(InputError, match="missing"):
+        minutes_from_worst_moment([1.0, np.nan], 1.0, 15.0)
+    with pytest.raises(InputError, match="positive"):
+        minutes_from_worst_moment([1.0], 0.0, 15.0)
