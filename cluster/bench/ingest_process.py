@@ -19,7 +19,7 @@ import pyarrow as pa
 from cluster import processes
 from cluster.bench.load import bindings
 from connectors.bench import bare_subscription
-from connectors.bench_server import NAMESPACE, identifier
+from connectors.bench_server import identifier, namespace
 from connectors.clock import wall_us
 from connectors.coverage import is_coverage
 from connectors.gateway import Gateway
@@ -111,7 +111,7 @@ async def ours(folder: Path, url: str, tags: int, seconds: float) -> Taken:
         new_session=receiver.new_session,
     )
     items = tuple(
-        Item(tag=number, namespace=NAMESPACE, identifier=identifier(number))
+        Item(tag=number, namespace=namespace(1), identifier=identifier(number))
         for number in range(1, tags + 1)
     )
     config = EndpointConfig(
