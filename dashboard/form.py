@@ -185,7 +185,7 @@ def document(
     ensemble = {
         f.name: value_of(f, typed.get(f"ensemble.{f.name}"))
         for f in fields
-        if not is_blank(typed.get(f"ensemble.{f.name}"))
+        if not is_left_out(f, typed.get(f"ensemble.{f.name}"))
     }
     made: Document = {
         "apiVersion": "parktwin/v1",
@@ -218,7 +218,7 @@ def branches(typed: Typed, types: Sequence[ChangeType]) -> list[tuple[str, list[
             given = {
                 f.name: value_of(f, typed.get(prefix + f.name))
                 for f in fields
-                if not is_blank(typed.get(prefix + f.name))
+                if not is_left_out(f, typed.get(prefix + f.name))
             }
             changes.append({"change": kind} | given)
         made.append((name, changes))
@@ -283,6 +283,14 @@ def listed_in(value: object) -> list[str]:
 def is_blank(value: object) -> bool:
     """Whether nothing was typed."""
     return value is None or value == ""
+
+
+def is_left_out(field: Field, value: object) -> bool:
+    """Whether a field stays out of the document: nothing typed, or what is taken anyway."""
+    if is_blank(value):
+        return True
+    default = field.default
+    return default is not None and text_of(value).lower() == text_of(default).lower()
 
 
 def text_of(value: object) -> str:

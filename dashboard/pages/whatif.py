@@ -277,10 +277,11 @@ def wire_edit(app: Dash, desk: Desk) -> None:
         now = typed_now(values, ids, before)
         pressed = bool(branch) or any(change) or any(drop)
         after = edited(now, cause) if pressed else now
-        if after == before:
-            raise PreventUpdate
+        text = as_text(visit, after)
+        if text == as_text(visit, before):
+            raise PreventUpdate  # fields just drawn report themselves once; nothing was typed
         shown = form(visit, after, {}) if after != now else no_update
-        return shown, as_text(visit, after), after
+        return shown, text, after
 
     @app.callback(
         Output("wf-form", "children", allow_duplicate=True),

@@ -110,3 +110,13 @@ def test_yaml_keeps_the_order_of_a_document():
         "id",
         "park",
     ]
+
+
+def test_what_is_taken_anyway_is_not_written():
+    typed = {
+        "ensemble.replications": "64",
+        "ensemble.parameters": "posterior",
+        "ensemble.seed": "7",
+    }
+    made = document(typed, "p", TYPES, FIELDS)
+    assert made["ensemble"] == {"replications": 64, "seed": 7}
