@@ -33,6 +33,7 @@ from twin.whatif.lanes import Lanes
 from twin.whatif.snapshot import Snapshot
 from twin.whatif.spec import STEP_S, Change
 from twin.whatif.station import Station, StationFuture
+from twin.whatif.storage import Held
 from twin.whatif.variant import Variant, measures_of
 
 Floats = npt.NDArray[np.float64]
@@ -67,13 +68,13 @@ class End:
     lines, gates
         Line id → state; gate id → visits.
     stored
-        Battery id → share of its energy.
+        Battery id → what it holds.
     extra_per_h
         [R, steps since the snapshot], trucks of pallets beyond the plan, before smoothing.
     """
 
     lines: Mapping[str, LineEnd]
-    stored: Mapping[str, Floats]
+    stored: Mapping[str, Held]
     gates: Mapping[str, Visits]
     extra_per_h: Floats
 

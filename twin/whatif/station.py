@@ -31,7 +31,7 @@ from twin.whatif.lanes import Lanes
 from twin.whatif.loads import Loads
 from twin.whatif.snapshot import Snapshot
 from twin.whatif.spec import TransformerTrip
-from twin.whatif.storage import Outlook, Storage, StorageFuture, clock_of, steps_to_midnight
+from twin.whatif.storage import Held, Outlook, Storage, StorageFuture, clock_of, steps_to_midnight
 from twin.whatif.variant import Variant
 
 Floats = npt.NDArray[np.float64]
@@ -139,7 +139,7 @@ class Station:
         lanes: Lanes,
         *,
         skip: int = 0,
-        stored: Mapping[str, Floats] | None = None,
+        stored: Mapping[str, Held] | None = None,
     ) -> StationFuture:
         """Carry replications through the station.
 
@@ -152,8 +152,7 @@ class Station:
         skip
             Steps at the start that another run has simulated; noise and clouds go on from them.
         stored
-            Battery id → [R], share of its energy held after those steps; what the snapshot shows
-            when None.
+            Battery id → what it holds after those steps; what the snapshot shows when None.
         """
         steps = slice(skip, self._steps)
         demand = self._loads.futures(line_kw, lanes, steps)

@@ -35,6 +35,20 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a battery of some size holds, [R] [kWh]."""
+
+    kwh: Floats
+    energy_kwh: float
+
+    def inside(self, energy_kwh: float) -> Floats:
+        """The same in a battery of another size: the same share of it."""
+        return (
+            self.kwh if energy_kwh == self.energy_kwh else self.kwh / self.energy_kwh * energy_kwh
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageFuture:
     """What the batteries do.
 
@@ -45,13 +59,13 @@ class StorageFuture:
     refill_kwh
         [R], what it takes from the grid to bring them back to where they began [kWh].
     end
-        Battery id → [R], share of its energy held at the end.
+        Battery id → what it holds at the end.
     """
 
     power_kw: Floats
     soc_pct: Floats
     refill_kwh: Floats
-    end: Mapping[str, Floats]
+    end: Mapping[str, Held]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +119,7 @@ class Storage:
         self._batteries = [one for one in batteries if one.energy > 0.0 and one.power > 0.0]
         self._snapshot, self._outlook, self._step_h = snapshot, outlook, step_h
 
-    def run(
-        self, net_kw: Floats, steps: slice, start: Mapping[str, Floats] | None
-    ) -> StorageFuture:
+    def run(self, net_kw: Floats, steps: slice, start: Mapping[str, Held] | None) -> StorageFuture:
         """Run the batteries one after the other.
 
         Parameters
@@ -117,19 +129,22 @@ class Storage:
         steps
             Which steps of the outlook these are.
         start
-            Battery id → [R], share of its energy held; what the snapshot shows where it is missing.
+            Battery id → what it holds; what the snapshot shows where it is missing.
         """
         total, stored = np.zeros_like(net_kw), np.zeros_like(net_kw)
         refill = np.zeros(len(net_kw))
-        end: dict[str, Floats] = {}
+        end: dict[str, Held] = {}
         for bess in self._batteries:
-            battery, share = battery_of(bess), (start or {}).get(bess.id)
-            held = self._seen_share(bess) * np.ones(len(net_kw)) if share is None else share
-            done = self._dispatch(bess, battery, net_kw - total, steps, held * bess.energy)
+            battery, before = battery_of(bess), (start or {}).get(bess.id)
+            held_kwh = self._seen_kwh(bess) * np.ones(len(net_kw))
+            if before is not None:
+                held_kwh = before.inside(bess.energy)
+            done = self._dispatch(bess, battery, net_kw - total, steps, held_kwh)
             total += done.power_kw
             stored += done.stored_kwh
-            end[bess.id] = done.stored_kwh[:, -1] / bess.energy
-            refill += (held - end[bess.id]) * bess.energy / battery.charge_efficiency
+            left_kwh = done.stored_kwh[:, -1]
+            end[bess.id] = Held(kwh=left_kwh, energy_kwh=bess.energy)
+            refill += (held_kwh - left_kwh) / battery.charge_efficiency
         capacity = sum(one.energy for one in self._batteries)
         soc: Floats = 100.0 * stored / capacity if capacity else stored
         return StorageFuture(power_kw=total, soc_pct=soc, refill_kwh=refill, end=end)
@@ -156,11 +171,11 @@ class Storage:
             ),
         )
 
-    def _seen_share(self, bess: Bess) -> float:
-        """Share of the energy held: as measured, else the middle of its range."""
+    def _seen_kwh(self, bess: Bess) -> float:
+        """Energy held: as measured, else the middle of its range."""
         soc = self._snapshot.value(bess.id, "state_of_charge")
         share = (bess.soc[0] + bess.soc[1]) / 2.0 if soc is None else soc / 100.0
-        return min(max(share, 0.0), 1.0)
+        return min(max(share, 0.0), 1.0) * bess.energy
 
 
 def battery_of(bess: Bess) -> Battery:
