@@ -17,6 +17,7 @@ from models.errors import Refused
 
 _STORE_BYTES: Final = 300 * 2**20
 _TEMP_PREFIX: Final = "pt"
+_NAMESPACE: Final = "parktwin"
 WHATIF: Final = "whatif"
 """Custom resource of what-if tasks: one per slot, so that twins never starve."""
 
@@ -60,7 +61,12 @@ class Engine:
             When they import the five packages from elsewhere.
         """
         if settings.address:
-            ray.init(settings.address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                settings.address,
+                namespace=_NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
             engine = cls(None, settings.address)
         else:
             _authenticate(data)
@@ -124,6 +130,7 @@ def _start_local(settings: EngineSettings, temp: Path) -> Path:
     cpus = settings.cpus or max(2, os.cpu_count() or 2)
     ray.init(
         "local",
+        namespace=_NAMESPACE,
         num_cpus=cpus,
         resources={WHATIF: float(settings.whatif_slots)},
         object_store_memory=_STORE_BYTES,

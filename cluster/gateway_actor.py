@@ -13,17 +13,32 @@ from twin.shard import Delivered
 
 
 class GatewayRayHost(GatewayHost):
-    """A gateway host whose receiver is another actor."""
+    """A gateway host whose receiver is another actor.
 
-    def __init__(self, settings: GatewayHostSettings, park: "ActorHandle[object]") -> None:
+    Parameters
+    ----------
+    settings
+        What the gateway needs.
+    park
+        Name of the park's actor. A handle would lie in the object store, and a restart of this
+        actor would fail when that is gone.
+    """
+
+    def __init__(self, settings: GatewayHostSettings, park: str) -> None:
         folder = DataFolder(root=Path(settings.data)).logs
         logs.configure(folder, settings.source, settings.log_level, settings.log_style)
+        self._name = park
+        self._park: ActorHandle[object] | None = None
+        super().__init__(settings, self._to_park)
 
-        async def deliver(source: str, session: int, seq: int, batch: pa.RecordBatch) -> Delivered:
-            answer: Delivered = await park.deliver.remote(source, session, seq, batch)
-            return answer
-
-        super().__init__(settings, deliver)
+    async def _to_park(
+        self, source: str, session: int, seq: int, batch: pa.RecordBatch
+    ) -> Delivered:
+        if self._park is None:
+            self._park = ray.get_actor(self._name)
+        call = getattr(self._park, "deliver").remote(source, session, seq, batch)  # noqa: B009
+        answer: Delivered = await call
+        return answer
 
 
 GatewayActor = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0.25)(GatewayRayHost)

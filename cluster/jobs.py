@@ -55,7 +55,7 @@ class JobSettings:
     run_s: float = 3600.0
     look_s: float = 0.3
     beat_s: float = 1.0
-    stale_s: float = 15.0
+    stale_s: float = 10.0
     least_free: float = 0.10
 
 
@@ -111,6 +111,7 @@ class JobQueue:
         self._settings = settings or JobSettings()
         self._owner = uuid.uuid4().hex
         self._active: dict[str, asyncio.Task[None]] = {}
+        self._claiming: set[asyncio.Task[RunRow | None]] = set()
         self._slots = asyncio.Semaphore(workers.slots)
 
     # What callers ask
@@ -177,9 +178,11 @@ class JobQueue:
                 await self._look()
                 await asyncio.sleep(self._settings.look_s)
         finally:
+            await asyncio.gather(*self._claiming, return_exceptions=True)
             for task in self._active.values():
                 task.cancel()
             await asyncio.gather(*self._active.values(), return_exceptions=True)
+            self._store.release(self._owner)
 
     async def _look(self) -> None:
         settings = self._settings
@@ -189,7 +192,7 @@ class JobQueue:
                 self._store.requeue_stale, stale_us, settings.attempts, wall_us()
             )
             while len(self._active) < settings.runs and self._free() >= settings.least_free:
-                row = await asyncio.to_thread(self._store.claim_run, self._owner, wall_us())
+                row = await self._claim()
                 if row is None:
                     return
                 task = asyncio.create_task(self._run(row), name=f"run {row.id}")
@@ -197,6 +200,14 @@ class JobQueue:
                 task.add_done_callback(self._ended)
         except Unavailable as error:
             logger.warning("the queue waits", extra={"cause": str(error)})
+
+    async def _claim(self) -> RunRow | None:
+        """Claim to the end, even when the dispatcher is being stopped: no row is left between."""
+        claim = asyncio.create_task(
+            asyncio.to_thread(self._store.claim_run, self._owner, wall_us())
+        )
+        self._claiming = {claim}
+        return await asyncio.shield(claim)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._active = {run: other for run, other in self._active.items() if other is not task}

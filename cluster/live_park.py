@@ -88,8 +88,10 @@ class LivePark:
     async def open(self) -> None:
         """Start the twin and its gateway."""
         await asyncio.to_thread(self._remember)
-        self._actor = cast("ActorHandle[object]", ParkActor.remote(self._host_settings()))
-        gateway = GatewayActor.remote(self._gateway_settings(), self._actor)
+        name = f"park-{self.id}"
+        actor = ParkActor.options(name=name).remote(self._host_settings())
+        self._actor = cast("ActorHandle[object]", actor)
+        gateway = GatewayActor.remote(self._gateway_settings(), name)
         self._gateway = cast("ActorHandle[object]", gateway)
         born = cast("Born", await self.ask("born"))
         one_root.check(one_root.roots(), born.roots, f"the twin of {self.id}")

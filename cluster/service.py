@@ -75,6 +75,8 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._engine: Engine | None = None
         self._starting: Future[Engine] | None = None
+        # Kept: the kernel ends Ray's processes with the thread that started them.
+        self._engine_thread = ThreadPoolExecutor(1, "engine")
         self._store: MetadataStore | None = None
         self._jobs: JobQueue | None = None
 
@@ -87,7 +89,7 @@ class Service:
 
     def prepare(self) -> "Future[Engine]":
         """Start Ray in a thread, while this process still imports its pages."""
-        self._starting = ThreadPoolExecutor(1, "engine").submit(self._start_engine)
+        self._starting = self._engine_thread.submit(self._start_engine)
         return self._starting
 
     def _start_engine(self) -> Engine:

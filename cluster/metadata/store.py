@@ -256,6 +256,15 @@ class MetadataStore:
             if row.state == RunState.RUNNING:
                 row.state, row.owner, row.error = RunState.QUEUED, "", error
 
+    def release(self, owner: str) -> None:
+        """Put everything an owner still holds back into the queue."""
+        with self._session() as session:
+            session.execute(
+                update(RunRow)
+                .where(RunRow.owner == owner, RunRow.state == RunState.RUNNING)
+                .values(state=RunState.QUEUED, owner="")
+            )
+
     def requeue_stale(self, before_us: int, attempts: int, now_us: int) -> tuple[int, int]:
         """Requeue runs whose owner fell silent; fail those that used up their attempts.
 

@@ -77,7 +77,7 @@ def history(
 
 
 def at(
-    when: Annotated[str, typer.Argument(help="ISO 8601 with zone, now, or -3h")],
+    when: Annotated[str, typer.Argument(help="ISO 8601 with zone, now, or now-3h")],
     pattern: Annotated[str, typer.Option(help="Part of a path")] = "",
     known_at: Annotated[str, typer.Option(help="As it was known then")] = "",
     park: ParkId = "",

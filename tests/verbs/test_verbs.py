@@ -1,0 +1,238 @@
+"""The command line: what verbs print, and how they fail."""
+
+import importlib.util
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+import uvicorn
+
+from cluster.routes.api import create_api
+from dashboard import main
+from dashboard.verbs.outcome import INPUT, REFUSED, UNAVAILABLE
+
+ROOT = Path(__file__).parents[2]
+_SPEC = importlib.util.spec_from_file_location(
+    "fake_service", ROOT / "tests" / "cluster" / "fake_service.py"
+)
+fake = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(fake)
+
+
+@pytest.fixture(scope="module")
+def service():
+    return fake.FakeService()
+
+
+@pytest.fixture(scope="module")
+def url(service):
+    """A real web server with the fake behind it, in a thread."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(create_api(service, service, "1"), log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started and time.monotonic() < until:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    sock.close()
+
+
+@pytest.fixture
+def run(capfd):
+    """Run one command line: exit code, what it printed, what it complained."""
+
+    def once(*words: str) -> tuple[int, str, str]:
+        code = main.run(words)
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return once
+
+
+def test_help_lists_the_verbs_without_the_inner_one(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(f" {name} " in out for name in main.VERBS if name != "serve")
+    assert " serve " not in out
+
+
+def test_a_sound_park_file_is_counted(run):
+    code, out, _ = run("check", str(ROOT / "examples" / "minimal.yaml"), "--json")
+    assert (code, orjson.loads(out)["park"]) == (0, "small")
+
+
+def test_a_faulty_park_file_is_told_with_line_and_suggestion(run, tmp_path):
+    file = tmp_path / "bad.yaml"
+    text = (ROOT / "examples" / "minimal.yaml").read_text("utf-8")
+    file.write_text(text.replace("45 kW", "45").replace("cycle_time:", "cycle_tme:"))
+    code, _, err = run("check", str(file))
+    assert code == INPUT
+    assert "problem(s)" in err
+    assert f"{file}:" in err
+    assert "did you mean 'cycle_time'" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [("check", "/nowhere.yaml"), ("check", "/tmp"), ("schema", "x")])
+def test_input_errors_exit_with_2_and_a_remedy(run, words):
+    code, _, err = run(*words)
+    assert code == INPUT
+    assert err.strip()
+    assert "Traceback" not in err
+
+
+def test_messages_come_in_vietnamese(run):
+    code, _, err = run("--lang", "vi", "schema", "x")
+    assert code == INPUT
+    assert err.startswith("lỗi: ")
+    assert "cách xử lý: " in err
+
+
+@pytest.mark.parametrize("kind", ["park", "whatif"])
+def test_schemas_are_printed(run, kind):
+    code, out, _ = run("schema", kind)
+    assert code == 0
+    assert "properties" in orjson.loads(out)
+
+
+def test_a_service_that_is_not_there_exits_with_3(run):
+    code, _, err = run("tags", "--url", "http://127.0.0.1:9")
+    assert code == UNAVAILABLE
+    assert "parktwin demo" in err
+
+
+def test_up_refuses_an_address_others_could_reach(run):
+    code, _, err = run("up", str(ROOT / "examples" / "minimal.yaml"), "--host", "0.0.0.0")
+    assert code == REFUSED
+    assert "127.0.0.1" in err
+
+
+def test_a_verb_that_is_none_is_an_input_error(run):
+    assert run("frobnicate")[0] == INPUT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tags",),
+        ("read", "small/acme/active_power"),
+        ("at", "now-1h"),
+        ("history", "small/acme/active_power"),
+        ("endpoint", "list"),
+        ("whatif", "list"),
+    ],
+)
+def test_listing_verbs_print_tables_and_json(run, url, words):
+    code, table, _ = run(*words, "--url", url)
+    assert code == 0
+    assert table.strip()
+    code, out, _ = run(*words, "--url", url, "--json")
+    assert code == 0
+    assert isinstance(orjson.loads(out), list)
+
+
+def test_reading_an_unknown_tag_offers_a_near_one(run, url):
+    code, _, err = run("read", "small/acme/power", "--url", url)
+    assert code == INPUT
+    assert "parktwin tags" in err
+
+
+def test_history_goes_into_a_file(run, url, tmp_path):
+    out = tmp_path / "h.csv"
+    words = ("small/acme/active_power", "--format", "csv", "--out", str(out), "--lang", "vi")
+    assert run("history", *words, "--url", url)[0] == 0
+    assert out.read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_an_endpoint_that_does_not_answer_is_told_step_by_step(run, url):
+    words = ("endpoint", "test", "opc.tcp://127.0.0.1:1", "--allow-insecure", "--url", url)
+    code, out, err = run(*words)
+    assert code == UNAVAILABLE
+    assert "connect" in out
+    assert "check the port" in err
+
+
+def test_endpoints_are_added_mapped_and_removed(run, url, service):
+    add = ("endpoint", "add", "e2", "opc.tcp://127.0.0.1:4840", "--map", "nsu=u;s=A=small/acme/x")
+    assert run(*add, "--force", "--url", url)[0] == 0
+    bind = ("endpoint", "map", "e2", "nsu=urn:x;s=P=1=small/acme/y")
+    assert run(*bind, "--url", url)[0] == 0
+    assert run("endpoint", "remove", "e2", "--url", url)[0] == 0
+    asked = [a for a in service.asked if a[0] in {"add", "map", "remove"}]
+    assert asked == [
+        ("add", "e2", True),
+        ("map", "e2", {"nsu=urn:x;s=P=1": "small/acme/y"}),
+        ("remove", "e2"),
+    ]
+
+
+def test_a_conflict_and_a_refusal_have_their_codes(run, url):
+    assert run("endpoint", "add", "plc", "opc.tcp://h:1", "--url", url)[0] == INPUT
+    assert run("endpoint", "trust", "plc", "0" * 64, "--url", url)[0] == REFUSED
+
+
+def test_a_what_if_is_submitted_and_followed(run, url, tmp_path):
+    file = tmp_path / "w.yaml"
+    file.write_text("kind: WhatIf\n")
+    code, out, _ = run("whatif", "submit", str(file), "--json", "--url", url)
+    assert (code, orjson.loads(out)["state"]) == (0, "queued")
+    assert run("whatif", "watch", "r1", "--url", url)[0] == 0
+    assert run("whatif", "compare", "r1", "--url", url)[0] == UNAVAILABLE
+
+
+def test_a_wrong_what_if_lists_all_its_problems(run, url, tmp_path):
+    file = tmp_path / "w.yaml"
+    file.write_text("kind: Nothing\n")
+    code, _, err = run("whatif", "submit", str(file), "--url", url)
+    assert code == INPUT
+    assert err.count("no what-if") == 2
+
+
+def test_apply_tells_what_an_edit_does(run, url):
+    words = ("apply", str(ROOT / "examples" / "minimal.yaml"), "--dry-run", "--url", url)
+    code, out, _ = run(*words)
+    assert code == 0
+    assert "would change" in out
+
+
+def test_the_doctor_finds_this_installation_sound(run, tmp_path):
+    code, out, _ = run("doctor", "--json", "--data", str(tmp_path / "d"))
+    findings = {f["check"]: f["state"] for f in orjson.loads(out)["findings"]}
+    assert code == 0
+    assert findings["install"] == findings["python"] == findings["rights"] == "ok"
+    assert findings["time"] in {"ok", "warn", "unknown"}
+
+
+def test_the_doctor_sees_a_stranger_in_the_current_folder(run, tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("doctor", "--json")
+    install = next(f for f in orjson.loads(out)["findings"] if f["check"] == "install")
+    assert (code, install["state"]) == (INPUT, "bad")
+    assert "models" in install["detail"]
+
+
+def test_replay_of_a_folder_without_parks_is_an_input_error(run, tmp_path):
+    code, _, err = run("replay", str(tmp_path))
+    assert code == INPUT
+    assert "--data" in err
+
+
+def test_checking_a_park_loads_neither_ray_nor_pages(tmp_path):
+    code = (
+        "import sys; from dashboard import main; "
+        f"main.run(['check', {str(ROOT / 'examples' / 'minimal.yaml')!r}]); "
+        "print({'ray', 'dash', 'asyncua', 'sqlalchemy'} & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip().endswith("set()")
