@@ -83,8 +83,9 @@ class Child:
 
     def say(self, text: str) -> None:
         """Write a line to its input."""
-        if self._process.stdin is not None:
-            self._process.stdin.write(f"{text}\n".encode())
+        pipe, left = self._process.stdin, memoryview(f"{text}\n".encode())
+        while left and pipe is not None:
+            left = left[os.write(pipe.fileno(), left) :]
 
     def kill(self) -> None:
         """``kill -9``, and wait until it is gone."""

@@ -1,5 +1,6 @@
 """The verb ``bench``."""
 
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure this installation on this machine, beside peers in the same run."""
+    # servers are killed on purpose here; what clients say about it is no news
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     done: list[Mapping[str, object]] = []
     for report in run_all(names or (), data, quick=quick, tell=_tell):
         if json:

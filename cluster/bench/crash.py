@@ -1,0 +1,118 @@
+"""``crash``: ``kill -9`` under load, again and again: what is lost, and how long it is away."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cluster.bench.demo import GATEWAY, SERVICE, TWIN, Demo
+from cluster.bench.ledger import Ledger
+from cluster.bench.report import Figure, at_most, median
+from cluster.bench.stage import Stage
+from cluster.bench.wrong_tags import wrong_rows
+from connectors.clock import wall_us
+from models.errors import TwinError, Unavailable
+
+LIMIT_S: Final = {TWIN: 5.0, GATEWAY: 5.0, SERVICE: 30.0}
+NAMES: Final = {TWIN: "shard", GATEWAY: "gateway", SERVICE: "service"}
+TAGS: Final = 20
+_PATIENCE_S: Final = 180.0
+_REST_S: Final = 3.0
+_LOOK_S: Final = 0.05
+
+
+def run(stage: Stage) -> Sequence[Figure]:
+    """Kill parts of the real demo under load; then mix up what a server and a park file say."""
+    kills = stage.size(20, 3)
+    figures: list[Figure] = []
+    with Demo(stage.folder, stage.tell) as demo:
+        park = demo.client.first_park()
+        fed = fed_tags(demo, park)
+        ledger = Ledger(demo.client.url, park, dict(list(fed.items())[:TAGS]))
+        ledger.start()
+        time.sleep(_REST_S)
+        try:
+            for part in (TWIN, GATEWAY, SERVICE):
+                stage.tell(f"{kills} x kill -9 of the {NAMES[part]}")
+                back = back_of(part, demo, park, ledger, next(iter(fed.values())))
+                figures.append(_outages(part, kills, demo, back))
+        finally:
+            ledger.finish()
+        demo.wait_ready(_PATIENCE_S)
+        lost, twice = ledger.lost(demo.client)
+    acked = len(ledger.acked) * TAGS
+    figures += [
+        at_most("acknowledged samples lost", lost, 0, "", n=acked),
+        at_most("acknowledged samples stored twice", twice, 0, "", n=acked),
+    ]
+    stage.tell("a server restarts with its namespaces swapped; a park edit moves tags")
+    wrong, rows = wrong_rows(stage.folder / "wrong", rounds=stage.size(4, 1))
+    figures.append(at_most("rows under a wrong tag", wrong, 0, "", n=rows))
+    return figures
+
+
+def fed_tags(demo: Demo, park: str) -> dict[int, str]:
+    """Number and path of tags that get a value every second or so."""
+    before = {int(str(t["tag"])): t["seen_us"] for t in demo.client.rows(f"/parks/{park}/tags")}
+    time.sleep(_REST_S)
+    found = {
+        int(str(t["tag"])): str(t["path"])
+        for t in demo.client.rows(f"/parks/{park}/tags")
+        if t["seen_us"] != before.get(int(str(t["tag"]))) and t["kind"] == "gauge"
+    }
+    if len(found) < TAGS:
+        raise Unavailable(f"only {len(found)} tags move", "is the plant running?")
+    return found
+
+
+def back_of(
+    part: str, demo: Demo, park: str, ledger: Ledger, path: str
+) -> Callable[[float, int], float]:
+    """How one learns that a part is back, asked with when it was killed (monotonic s, wall us).
+
+    A shard is back when it acknowledges; a gateway when a newer value of its plant is in the
+    state; the service when all its parts say so and a sample was acknowledged.
+    """
+
+    def acknowledges(since_s: float, _since_us: int) -> float:
+        return ledger.back_after(since_s, _PATIENCE_S)
+
+    def samples(since_s: float, since_us: int) -> float:
+        until = since_s + _PATIENCE_S
+        while time.monotonic() < until:
+            try:
+                seen_us = demo.client.rows(f"/parks/{park}/tags", pattern=path)[0]["seen_us"]
+            except TwinError:
+                seen_us = None
+            if seen_us is not None and int(str(seen_us)) > since_us:
+                return time.monotonic() - since_s
+            time.sleep(_LOOK_S)
+        raise Unavailable(f"the gateway delivered nothing for {_PATIENCE_S:g} s")
+
+    def serves(since_s: float, _since_us: int) -> float:
+        acked_s = ledger.back_after(since_s, _PATIENCE_S)
+        demo.wait_ready(_PATIENCE_S)
+        return max(acked_s, time.monotonic() - since_s)
+
+    return {TWIN: acknowledges, GATEWAY: samples, SERVICE: serves}[part]
+
+
+def _outages(part: str, kills: int, demo: Demo, back: Callable[[float, int], float]) -> Figure:
+    away_s = []
+    for _ in range(kills):
+        pid = demo.pid_of(part)
+        since_s, since_us = time.monotonic(), wall_us()
+        os.kill(pid, signal.SIGKILL)
+        away_s.append(back(since_s, since_us))
+        demo.wait_ready(_PATIENCE_S)
+        time.sleep(_REST_S)
+    return at_most(
+        f"{NAMES[part]} away after kill -9, longest",
+        max(away_s),
+        LIMIT_S[part],
+        "s",
+        peer="median",
+        peer_value=median(away_s),
+        n=kills,
+    )
