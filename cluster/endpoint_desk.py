@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import cast
 
 from cluster import bindings
@@ -12,6 +12,7 @@ from cluster.metadata.tables import EndpointRow
 from cluster.ports import BrowsedNode, EndpointSpec, EndpointTest
 from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig
+from connectors.opcua.propose import with_proposals
 from models.errors import Conflict, InputError, NotFound
 
 
@@ -70,7 +71,10 @@ class EndpointDesk:
         if not url_or_id.startswith("opc.tcp://"):
             self._need(url_or_id)
         found = await self._live.ask_gateway("browse", url_or_id, node)
-        return cast("Sequence[BrowsedNode]", found)
+        nodes = cast("Sequence[BrowsedNode]", found)
+        bound = tuple(row.binding for row in self._live.dictionary.open.values())
+        park = replace(self._live.park, bindings=bound)
+        return await asyncio.to_thread(with_proposals, nodes, park)
 
     async def trust(self, endpoint: str, fingerprint: str) -> None:
         """Trust a certificate its server has shown."""

@@ -14,8 +14,9 @@ from cluster.metadata.store import MetadataStore
 from cluster.park_clock import ParkTime
 from connectors.clock import wall_us
 from connectors.gateway import Gateway, GatewayMeasures, GatewaySettings
+from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig, Item
-from connectors.opcua.report import EndpointStatus, EndpointTest
+from connectors.opcua.report import BrowsedNode, EndpointStatus, EndpointTest
 from connectors.opcua.security import Pki
 from connectors.opcua.trial import try_endpoint
 from twin.shard import Delivered
@@ -110,6 +111,13 @@ class GatewayHost:
     async def try_endpoint(self, config: EndpointConfig) -> EndpointTest:
         """Try an endpoint step by step, beside those that are held."""
         return await try_endpoint(config, pki=self._pki)
+
+    async def browse(self, url_or_id: str, node: str) -> tuple[BrowsedNode, ...]:
+        """Children of a node of an endpoint that is held, or of an open server by its address."""
+        config = self._configs.get(url_or_id)
+        if config is None:
+            config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
+        return await browse_children(config, node, pki=self._pki)
 
     async def trust(self, endpoint: str, fingerprint: str) -> None:
         """Trust a certificate that was shown, and connect again at once."""

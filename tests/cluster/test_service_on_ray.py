@@ -166,6 +166,12 @@ def test_an_endpoint_is_tried_added_mapped_and_removed_while_the_service_runs(ru
     assert tried.ok, tried
     running.ask(service.endpoint_add("small", spec))
     until(lambda: len(running.ask(service.endpoints("small"))) == 2, 20)
+    nodes = running.ask(service.endpoint_browse("small", "second", ""))
+    assert all(node.node.startswith("nsu=") for node in nodes)
+    scrap = "small/acme/hall/l1/p01/vibration"
+    running.ask(service.endpoint_map("small", "second", {"nsu=urn:x;s=V": scrap}))
+    bound = next(t for t in running.ask(service.tags("small", "vibration")) if t.path == scrap)
+    assert (bound.endpoint, bound.unit) == ("second", "mm/s")
     running.ask(service.endpoint_remove("small", "second"))
     until(lambda: len(running.ask(service.endpoints("small"))) == 1, 20)
     with pytest.raises(NotFound):
