@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from cluster.asking import check_range, check_windows
 from cluster.ports import HistoryQuery
 from models.errors import InputError, NotFound
+from twin.figure_tags import is_figure
 from twin.memory.downsample import downsample
 from twin.memory.read import History, Reader
 from twin.memory.settings import MemorySettings
@@ -44,7 +45,7 @@ class Dictionary:
             known = self._rows.get(row.binding.path)
             if known is None or row.valid_to_us is None or known.valid_to_us is not None:
                 self._rows[row.binding.path] = row
-        self.open = {row.tag: row for row in self._rows.values() if row.valid_to_us is None}
+        self.open = {row.tag: row for row in self.all() if row.valid_to_us is None}
 
     def of(self, paths: Sequence[str], where: str = "tags") -> list[TagRow]:
         """Rows of paths, in their order.
@@ -63,8 +64,8 @@ class Dictionary:
         return found
 
     def all(self) -> list[TagRow]:
-        """The row of every path."""
-        return list(self._rows.values())
+        """The row of every path that is read; figures are asked for by name."""
+        return [row for path, row in self._rows.items() if not is_figure(path)]
 
 
 class HistoryReader:

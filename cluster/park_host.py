@@ -22,10 +22,11 @@ from cluster.park_clock import ParkTime
 from cluster.replay import record
 from connectors.clock import wall_us
 from connectors.coverage import KIND_COVERAGE, KIND_KEY
-from models.errors import ShardOwned, TwinError, Unavailable
+from models.errors import DiskLow, ShardOwned, TwinError, Unavailable
 from twin.alarms import Alarm
 from twin.disk import OsDisk
 from twin.effects import Effect
+from twin.figure_tags import SOURCE, FigureWriter, figure_bindings, is_figure, last_session
 from twin.figures import FigureSpec, Now
 from twin.memory.backup import backup
 from twin.memory.settings import DAY_US
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 _LOCK_WAIT_S: Final = 20.0
 _LOCK_LOOK_S: Final = 0.1
 _MICRO: Final = 1_000_000
+_FIGURES_S: Final = 10.0
+"""Wall seconds between two rows of a figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +148,8 @@ class ParkHost:
         self._logic = ParkLogic(self._park, year_of(self._clock()))
         self._shard = open_when_free(settings, self._memory, self._logic)
         self._changes = self._apply(bindings)
+        self._figure_seq, self._figures_due_s = 0, 0.0
+        self._figure_session = last_session(self._shard.delivered) + 1
         settings.folder.restored(settings.park).unlink(missing_ok=True)
         self._rows = 0
         self._sealer = Sealer(self._shard, self._memory, settings)
@@ -171,6 +176,7 @@ class ParkHost:
         """Let park time pass; what is true now and what happened."""
         now_us = self._clock()
         effects = self._shard.tick(now_us)
+        self._remember_figures(now_us)
         self._sealer.look()
         return Pulse(
             pid=os.getpid(),
@@ -201,7 +207,8 @@ class ParkHost:
 
     def plan(self, bindings: Sequence[Binding]) -> tuple[TagChange, ...]:
         """What `apply` would do to the tags; changes nothing."""
-        return self._shard.dictionary.plan(bindings, self._clock())[1]
+        changes = self._shard.dictionary.plan(bindings, self._clock())[1]
+        return tuple(change for change in changes if not is_figure(change.path))
 
     def rows(self) -> tuple[TagRow, ...]:
         """Every row of the tag dictionary."""
@@ -260,6 +267,21 @@ class ParkHost:
         record(self._settings.folder.shard(self._settings.park).parent, *self.digest())
         self._shard.close()
 
+    def _remember_figures(self, now_us: int) -> None:
+        """Journal the figures of now every few seconds, through the same door as samples."""
+        now = self._logic.now
+        if now is None or time.monotonic() < self._figures_due_s:
+            return
+        self._figures_due_s = time.monotonic() + _FIGURES_S
+        batch = self._writer.batch(now, wall_us())
+        if batch is None:
+            return
+        try:
+            self._shard.deliver(SOURCE, self._figure_session, self._figure_seq + 1, batch, now_us)
+        except DiskLow:
+            return  # measured samples are refused too: the next figures come when there is room
+        self._figure_seq += 1
+
     def _figures(self) -> Now:
         now = self._logic.now
         if now is None:
@@ -281,7 +303,14 @@ class ParkHost:
 
     def _apply(self, bindings: Sequence[Binding]) -> tuple[TagChange, ...]:
         self._keep_text()
-        return self._shard.apply_park(bindings, self._park.text, self._clock()).changes
+        text, now_us = self._park.text, self._clock()
+        wanted = (*bindings, *figure_bindings(self._logic.specs))
+        changes = self._shard.apply_park(wanted, text, now_us).changes
+        again = (*bindings, *figure_bindings(self._logic.specs))
+        if again != wanted:  # the park file has other figures than the one before it
+            changes += self._shard.apply_park(again, text, now_us).changes
+        self._writer = FigureWriter(self._logic.specs, self._shard.dictionary)
+        return tuple(change for change in changes if not is_figure(change.path))
 
 
 class Sealer:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import Corrupt, DiskLow, InputError, NewerFormat, Refused, Unavailable
-from twin.delivery import AlreadyHave, Expect, Inbox
+from twin.delivery import AlreadyHave, BatchId, Expect, Inbox
 from twin.disk import Buffer, Disk
 from twin.effects import Effect, ShardLogic
 from twin.failpoint import Failpoint, never
@@ -254,6 +254,11 @@ class Shard:
     def offset(self) -> int:
         """Offset of the newest journal record; everything up to it is in the state."""
         return self._open_journal().last_offset
+
+    @property
+    def delivered(self) -> Mapping[str, tuple[BatchId, ...]]:
+        """Last journalled batch of each remembered session, by source."""
+        return self._inbox.last
 
     @property
     def tail_rows(self) -> int:
