@@ -16,8 +16,8 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "demo": "running",
         "up": "running",
-        "gateway": "running",
-        "serve": "running",
+        "gateway": "edge",
+        "serve": "serving",
         "check": "parkfile",
         "schema": "parkfile",
         "apply": "parkfile",
