@@ -21,6 +21,8 @@ from twin.parkfile.strict_yaml import Document, Path, dotted
 
 _SHOWN: Final = 60
 _PASSES: Final = 4
+_TAGS: Final = ("kind", "change")
+"""Keys that tell the alternatives of a union apart."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -90,6 +92,8 @@ def _message(detail: ErrorDetails) -> str:
             return f"'{name}' is missing"
         case "union_tag_invalid":
             return f"unknown kind {detail.get('ctx', {}).get('tag')!r}"
+        case "value_error":
+            return f"{_shown(detail['input'])} does not fit"
         case kind if kind.startswith("quantity"):
             return str(detail.get("ctx", {}).get("what", detail["msg"]))
     return f"{_lower(detail['msg'])}, got {_shown(detail['input'])}"
@@ -115,6 +119,21 @@ def _suggestion(model: type[BaseModel], data: object, path: Path, detail: ErrorD
             owner = _model_at(model, data, path[:-1])
             field = owner.model_fields.get(str(path[-1])) if owner is not None else None
             return (field.description if field is not None else None) or "see `parktwin schema`"
+        case "value_error":
+            return str(detail.get("ctx", {}).get("error", ""))
+    owner = _model_at(model, data, path[:-1])
+    field = owner.model_fields.get(str(path[-1])) if owner is not None and path else None
+    return _bound(detail) or (field.description if field is not None else None) or ""
+
+
+def _bound(detail: ErrorDetails) -> str:
+    """What a bound allows; empty where the fault is of another kind."""
+    context = detail.get("ctx", {})
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    words |= {"low": "at least", "high": "at most", "min_length": "at least"}
+    for name, word in words.items():
+        if name in context:
+            return f"give {word} {context[name]} {context.get('unit', '')}".rstrip()
     return ""
 
 
@@ -144,8 +163,12 @@ def _written(data: object, loc: tuple[int | str, ...]) -> Path:
     """The path as it is written: pydantic adds the tag of a union and of a key."""
     path: list[str | int] = []
     here: object = data
+    tagged = False
     for number, part in enumerate(loc):
         last = number == len(loc) - 1
+        if not tagged and isinstance(here, dict) and here.get("change") == part:
+            tagged = True  # the type of a change, which may be the name of one of its fields too
+            continue
         if _has(here, part):
             here = _step(here, part)
         elif not last or part == "[key]" or not isinstance(here, dict):
@@ -155,17 +178,18 @@ def _written(data: object, loc: tuple[int | str, ...]) -> Path:
 
 
 def _resolved(annotation: object, value: object) -> object:
-    """The model or container an annotation stands for; of a union the one meant by ``kind``."""
+    """The model or container an annotation stands for; of a union the one meant by its tag."""
     if get_origin(annotation) is Annotated:
         return _resolved(get_args(annotation)[0], value)
     if get_origin(annotation) not in (typing.Union, UnionType):
         return annotation
     options = [_resolved(o, value) for o in get_args(annotation) if o is not type(None)]
-    kind = value.get("kind") if isinstance(value, dict) else None
-    for option in options:
-        field = option.model_fields.get("kind") if _is_model(option) else None
-        if kind is not None and field is not None and kind in get_args(field.annotation):
-            return option
+    for tag in _TAGS:
+        meant = value.get(tag) if isinstance(value, dict) else None
+        for option in options:
+            field = option.model_fields.get(tag) if _is_model(option) else None
+            if meant is not None and field is not None and meant in get_args(field.annotation):
+                return option
     return options[0]
 
 

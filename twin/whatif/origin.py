@@ -12,6 +12,9 @@ from twin.samples import to_us
 _RUN: Final = re.compile(
     r"^run:(?P<run>[A-Za-z0-9]+)(/(?P<branch>[a-z][a-z0-9_]*))?@\+(?P<after>.+)$"
 )
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2098
+"""Beyond these it is the default of a clock that was never set, not a time."""
 _HOW: Final = "write now, empty, a time such as 2026-11-20T08:00+07:00, or run:<id>@+3h"
 
 
@@ -57,6 +60,9 @@ def read_origin(text: str) -> Origin:
         raise InvalidInput((_fault(f"cannot read {text!r}", _HOW),)) from None
     if at.tzinfo is None:
         raise InvalidInput((_fault(f"{text!r} has no zone", "end it with +07:00 or Z"),))
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        years = f"{_FIRST_YEAR} to {_LAST_YEAR}"
+        raise InvalidInput((_fault(f"{text!r} is no time a park remembers", f"a year of {years}"),))
     return Origin(kind="time", at_us=to_us(at))
 
 

@@ -168,11 +168,9 @@ def _battery(variant: Variant, change: Battery) -> Variant:
         known[change.asset] = known[change.asset].model_copy(update=update)
         return _electricity(variant, bess=tuple(known.values()))
     if change.energy is None or change.power is None:
-        raise InputError(
-            f"the park has no battery {change.asset!r}",
-            f"name one of {', '.join(known) or 'none'}, or give energy and power of a new one",
-            "asset",
-        )
+        unknown = _unknown("battery", change.asset, tuple(known), "asset")
+        remedy = f"{unknown.remedy}, or give energy and power of a new one"
+        raise InputError(unknown.what, remedy, "asset")
     new = Bess.model_construct(
         id=change.asset,
         label=None,
