@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 from cluster.bench.demo import GATEWAY, SERVICE, TWIN, Demo
@@ -13,6 +14,7 @@ from cluster.bench.stage import Stage
 from cluster.bench.wrong_tags import wrong_rows
 from connectors.clock import wall_us
 from models.errors import TwinError, Unavailable
+from twin.samples import to_us
 
 LIMIT_S: Final = {TWIN: 5.0, GATEWAY: 5.0, SERVICE: 30.0}
 NAMES: Final = {TWIN: "shard", GATEWAY: "gateway", SERVICE: "service"}
@@ -53,17 +55,27 @@ def run(stage: Stage) -> Sequence[Figure]:
 
 
 def fed_tags(demo: Demo, park: str) -> dict[int, str]:
-    """Number and path of tags that get a value every second or so."""
-    before = {int(str(t["tag"])): t["seen_us"] for t in demo.client.rows(f"/parks/{park}/tags")}
-    time.sleep(_REST_S)
-    found = {
-        int(str(t["tag"])): str(t["path"])
-        for t in demo.client.rows(f"/parks/{park}/tags")
-        if t["seen_us"] != before.get(int(str(t["tag"]))) and t["kind"] == "gauge"
-    }
-    if len(found) < TAGS:
-        raise Unavailable(f"only {len(found)} tags move", "is the plant running?")
-    return found
+    """Number and path of gauges that get a value every second or so.
+
+    Raises
+    ------
+    Unavailable
+        When hardly any does.
+    """
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
+        before = _seen(demo, park)
+        time.sleep(_REST_S)
+        moved = [tag for tag, seen in _seen(demo, park).items() if seen != before.get(tag)]
+        if len(moved) >= TAGS:
+            return dict(moved)
+    raise Unavailable("hardly any tag moves", "is the plant running?")
+
+
+def _seen(demo: Demo, park: str) -> dict[tuple[int, str], object]:
+    """When each gauge was heard last, by number and path."""
+    tags = demo.client.rows(f"/parks/{park}/tags")
+    return {(int(str(t["tag"])), str(t["path"])): t["seen"] for t in tags if t["kind"] == "gauge"}
 
 
 def back_of(
@@ -82,10 +94,10 @@ def back_of(
         until = since_s + _PATIENCE_S
         while time.monotonic() < until:
             try:
-                seen_us = demo.client.rows(f"/parks/{park}/tags", pattern=path)[0]["seen_us"]
+                seen = demo.client.rows(f"/parks/{park}/tags", pattern=path)[0]["seen"]
             except TwinError:
-                seen_us = None
-            if seen_us is not None and int(str(seen_us)) > since_us:
+                seen = None
+            if seen is not None and to_us(datetime.fromisoformat(str(seen))) > since_us:
                 return time.monotonic() - since_s
             time.sleep(_LOOK_S)
         raise Unavailable(f"the gateway delivered nothing for {_PATIENCE_S:g} s")

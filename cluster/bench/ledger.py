@@ -97,8 +97,9 @@ class Ledger(threading.Thread):
         """Acknowledged samples that history does not have, and those it has twice."""
         lost = twice = 0
         since = from_us(self._began_us - 60_000_000).isoformat()
+        until = from_us(wall_us() + 60_000_000).isoformat()  # the park's clock may be behind
         for path in self._tags.values():
-            found = client.history(self._park, [path], since=since)
+            found = client.history(self._park, [path], since=since, until=until)
             values = [v for v in found.column("value").to_pylist() if v is not None and v >= OFFSET]
             times = Counter(values)
             lost += sum(times[OFFSET + acked.number] == 0 for acked in self.acked)

@@ -7,6 +7,7 @@ the milliseconds of each frame by profile. Started by ``parktwin bench live``.
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 import orjson
@@ -26,6 +27,12 @@ def spec_of(plain: dict[str, object]) -> FigureSpec:
     return FigureSpec(**told)  # type: ignore[arg-type]
 
 
+def frame_of(plain: dict[str, object]) -> Frame:
+    """A frame from its JSON."""
+    now = datetime.fromisoformat(str(plain.pop("now")))
+    return Frame(now_us=int(now.timestamp() * 1e6), **plain)  # type: ignore[arg-type]
+
+
 def fold_ms(view: View, frames: list[Frame]) -> Iterator[float]:
     """Milliseconds to fold each frame into a delta."""
     for frame in frames:
@@ -38,7 +45,7 @@ def main() -> None:
     """Read, fold, print."""
     profiles = orjson.loads(sys.stdin.readline())
     specs = [spec_of(plain) for plain in orjson.loads(sys.stdin.readline())]
-    frames = [Frame(**orjson.loads(line)) for line in iter(sys.stdin.readline, "\n")]
+    frames = [frame_of(orjson.loads(line)) for line in iter(sys.stdin.readline, "\n")]
     times = {}
     for profile in profiles:
         view = View([spec for spec in specs if shows(profile, spec)], "UTC")
