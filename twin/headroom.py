@@ -44,6 +44,8 @@ QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 MEDIAN, HIGH = 2, 4
 EVENING_H: Final = 17
 NIGHT_H: Final = 6
+EVENING_OVER: Final = (22, 30)
+"""Hour and minute of the local day from which the next evening is what matters."""
 CURTAILABLE: Final = 0.3
 """Share of a detailed tenant's load it could put off for an evening (assumed until agreed)."""
 GROUP_CURTAILABLE: Final = 0.1
@@ -305,13 +307,18 @@ def _even_kw(bess: Bess, soc: float, steps: float) -> float:
 
 
 def _span(now_us: int, zone: ZoneInfo) -> tuple[int, int, int]:
-    """First step, end, and begin of the evening: to midnight, from 20:00 on to 06:00."""
+    """First step, end, and begin of the evening.
+
+    To midnight; from 20:00 on to 06:00; once the evening peak is over, the next evening counts.
+    """
     first = now_us // STEP_US * STEP_US
     local = from_us(now_us).astimezone(zone)
-    late = local.hour >= 20
-    day = local.date() + timedelta(days=1)
-    end = datetime.combine(day, time(NIGHT_H if late else 0), zone).astimezone(UTC)
-    dusk = datetime.combine(local.date(), time(EVENING_H), zone).astimezone(UTC)
+    over = (local.hour, local.minute) >= EVENING_OVER
+    day = local.date() + timedelta(days=1 if over else 0)
+    late = local.hour >= 20 and not over
+    midnight = day + timedelta(days=1)
+    end = datetime.combine(midnight, time(NIGHT_H if late else 0), zone).astimezone(UTC)
+    dusk = datetime.combine(day, time(EVENING_H), zone).astimezone(UTC)
     return first, to_us(end), to_us(dusk)
 
 

@@ -60,13 +60,14 @@ async def tonight(visit: Visit) -> Component:
     """Return the first thing to see: minutes, the evening's forecast, what buys more."""
     head = await visit.service.headroom(visit.park.id)
     words = visit.words
+    title = words("headroom.title_next" if next_evening(visit, head) else "headroom.title")
     basis = note(
-        words("info.about", name=words("headroom.title")),
-        words("headroom.title"),
+        words("info.about", name=title),
+        title,
         [(words("info.formula"), words.label(head.basis))],
     )
     return card(
-        words("headroom.title"),
+        title,
         html.Div(
             [verdict(visit, head), evening(visit, head), actions(visit, head)],
             className="headroom",
@@ -76,11 +77,17 @@ async def tonight(visit: Visit) -> Component:
     )
 
 
+def next_evening(visit: Visit, head: Headroom) -> bool:
+    """Whether the evening of the forecast is tomorrow's: its peak is more than 15 hours ahead."""
+    return head.peak_at_us - visit.park.now_us > 15 * 3_600_000_000
+
+
 def verdict(visit: Visit, head: Headroom) -> Component:
     """Return the minutes, and the sentence that says what they mean."""
     words, tz, language = visit.words, visit.park.tz, visit.viewer.language
     short = head.n1_minutes < head.over_minutes
-    minutes = number(head.n1_minutes, 0, language)
+    endless = np.isinf(head.n1_minutes)
+    minutes = words("headroom.hero_night") if endless else number(head.n1_minutes, 0, language)
     rows = [
         (words("headroom.cautious"), span_or_night(visit, head.n1_minutes_low)),
         (words("headroom.over"), span(head.over_minutes, language)),
@@ -96,7 +103,10 @@ def verdict(visit: Visit, head: Headroom) -> Component:
             html.Div(
                 [
                     html.Span(minutes, className="hero-number num"),
-                    html.Span(words("headroom.minutes"), className="hero-unit"),
+                    html.Span(
+                        words("headroom.hero_one" if endless else "headroom.minutes"),
+                        className="hero-unit",
+                    ),
                     *(
                         [
                             html.Span(
@@ -112,7 +122,7 @@ def verdict(visit: Visit, head: Headroom) -> Component:
             ),
             html.P(
                 words(
-                    "headroom.all_night" if np.isinf(head.n1_minutes) else "headroom.sentence",
+                    "headroom.all_night" if endless else "headroom.sentence",
                     at=clock(head.peak_at_us, tz),
                     n1=number(head.n1_rating_mva, 0, language),
                     minutes=minutes,
@@ -138,6 +148,7 @@ def span_or_night(visit: Visit, minutes: float) -> str:
 def evening(visit: Visit, head: Headroom) -> Component:
     """Return the forecast of station load against both ratings."""
     words = visit.words
+    title = words("headroom.forecast_next" if next_evening(visit, head) else "headroom.forecast")
     rating, n1 = (
         number(v, 0, visit.viewer.language) for v in (head.rating_mva, head.n1_rating_mva)
     )
@@ -155,8 +166,8 @@ def evening(visit: Visit, head: Headroom) -> Component:
     )
     return html.Div(
         [
-            html.H3(words("headroom.forecast")),
-            graph("overview-evening", figure, height=226, label=words("headroom.forecast")),
+            html.H3(title),
+            graph("overview-evening", figure, height=226, label=title),
         ],
         className="headroom-chart",
     )
@@ -165,12 +176,14 @@ def evening(visit: Visit, head: Headroom) -> Component:
 def actions(visit: Visit, head: Headroom) -> Component:
     """Return what would buy more, best first."""
     words = visit.words
-    rows = [action(visit, each) for each in head.actions[:5]]
+    endless = np.isinf(head.n1_minutes)
+    rows = [action(visit, each) for each in head.actions[:5] if each.minutes >= 1.0]
+    nothing = words("headroom.not_needed" if endless else "headroom.no_actions")
     together = words("headroom.enough" if head.enough else "headroom.not_enough")
     return html.Div(
         [
             html.H3(words("headroom.buys")),
-            html.Ol(rows, className="actions") if rows else empty(words("headroom.no_actions")),
+            html.Ol(rows, className="actions") if rows else empty(nothing),
             html.P(together, className="muted") if rows else None,
             link(words("headroom.try"), visit.href("/whatif"), "button"),
         ],

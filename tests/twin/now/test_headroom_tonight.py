@@ -156,3 +156,14 @@ def test_planned_quarter_hours_of_a_night_shift_wrap_around_midnight():
     assert plan[0].sum() == 32
     assert plan[0, 0] == plan[0, 95] == 1.0
     assert plan[1].sum() == 0  # Saturdays are free
+
+
+def test_once_the_evening_peak_is_over_the_next_evening_counts(small_park):
+    late = to_us(datetime(2026, 11, 23, 22, 29, tzinfo=ZONE))
+    over = to_us(datetime(2026, 11, 23, 22, 30, tzinfo=ZONE))
+    until = to_us(datetime(2026, 11, 25, 0, 0, tzinfo=ZONE))
+    before = headroom_tonight(small_park, tonight(), late)
+    after = headroom_tonight(small_park, tonight(), over)
+    assert before.at_us[-1] + STEP_US == to_us(datetime(2026, 11, 24, 6, 0, tzinfo=ZONE))
+    assert after.at_us[-1] + STEP_US == until
+    assert after.peak_at_us >= to_us(datetime(2026, 11, 24, 17, 0, tzinfo=ZONE))
