@@ -24,7 +24,9 @@ class Span:
     since_us, until_us
         Ends; `until_us` is never after now.
     every_us
-        Step at which data is asked.
+        Step of energy and money.
+    chart_us
+        Step of curves: fine enough that a park of a few minutes shows them.
     bar_us
         Width of a bar.
     tickformat
@@ -35,6 +37,7 @@ class Span:
     since_us: int
     until_us: int
     every_us: int
+    chart_us: int
     bar_us: int
     tickformat: str
 
@@ -55,6 +58,7 @@ def span_of(name: str, now_us: int, tz: str) -> Span:
         since_us=int(since) * SECOND,
         until_us=until,
         every_us=15 * MINUTE if short else HOUR,
+        chart_us=MINUTE if short else 15 * MINUTE if name == "week" else HOUR,
         bar_us=HOUR if short else DAY,
         tickformat="%H:%M" if short else "%d/%m",
     )

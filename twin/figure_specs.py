@@ -11,6 +11,7 @@ from twin.figure_kinds import FIGURE_KINDS, SCOPE_OF_TYPE, FigureKind
 from twin.figures import FigureSpec
 from twin.label import Label
 from twin.park import AssetNode, Park
+from twin.parkfile.schema import Berth, Dock, Gate, WastewaterPlant, Yard
 
 _COST: Final = ("cost_today_mvnd",)
 _CARBON: Final = ("co2_kg_h", "co2_today_t")
@@ -83,6 +84,7 @@ def _spec(
     mapped: frozenset[str],
 ) -> FigureSpec:
     label = kind.label
+    full = None if node is None else _full(park, node.id, kind.name)
     if node is not None:
         label = Label(
             vi=f"{node.label.vi}: {kind.label.vi}", en=f"{node.label.en}: {kind.label.en}"
@@ -95,13 +97,30 @@ def _spec(
         asset=node.id if node is not None else "",
         low=kind.low,
         high=kind.high,
-        scale_low=kind.scale_low,
-        scale_high=kind.scale_high,
+        scale_low=kind.scale_low if full is None else 0.0,
+        scale_high=kind.scale_high if full is None else full,
         formula=kind.formula,
         inputs=_inputs(park, scope, node, kind.name, mapped),
         source=kind.source,
         table=tables.get(kind.name, "") if node is None else "",
     )
+
+
+def _full(park: Park, asset: str, figure: str) -> float | None:
+    """What a place holds when it is full: the end of its bar; None for other figures."""
+    match park.elements.get(asset), figure:
+        case Gate(lanes=lanes), "busy":
+            return float(lanes)
+        case Yard(slots=slots), "occupied":
+            return float(slots)
+        case Dock(count=count), "busy":
+            return float(count)
+        case Berth(), "busy":
+            return 1.0
+        case WastewaterPlant(capacity=capacity), "m3_h":
+            return capacity
+        case _:
+            return None
 
 
 def _tables(park: Park, year: int) -> Mapping[str, str]:

@@ -104,7 +104,7 @@ async def trend_card(visit: Visit, span: Span, specs: Sequence[FigureSpec]) -> C
     spec = chosen(visit, specs)
     path = f"figure:{spec.id}"
     query = HistoryQuery(
-        tags=(path,), since_us=span.since_us, until_us=span.until_us, every_us=span.every_us
+        tags=(path,), since_us=span.since_us, until_us=span.until_us, every_us=span.chart_us
     )
     rows = await visit.service.history(visit.park.id, query)
     at, grid = on_grid(by_path(rows, "mean"), (path,))

@@ -89,7 +89,7 @@ async def read(
     if not paths or span.until_us <= span.since_us:
         return np.array([], dtype=np.int64), {}
     query = HistoryQuery(
-        tags=paths, since_us=span.since_us, until_us=span.until_us, every_us=span.every_us
+        tags=paths, since_us=span.since_us, until_us=span.until_us, every_us=span.chart_us
     )
     grid, series = on_grid(
         by_path(await visit.service.history(visit.park.id, query), "mean"), paths

@@ -76,7 +76,7 @@ async def trend_card(
     if not paths or span.until_us <= span.since_us:
         return empty_card
     query = HistoryQuery(
-        tags=paths, since_us=span.since_us, until_us=span.until_us, every_us=span.every_us
+        tags=paths, since_us=span.since_us, until_us=span.until_us, every_us=span.chart_us
     )
     at, grid = on_grid(by_path(await visit.service.history(visit.park.id, query), "mean"), paths)
     if not len(at):

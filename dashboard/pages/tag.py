@@ -30,7 +30,7 @@ async def layout(visit: Visit) -> Component:
         raise NotFound("tag", path, tuple(t.path for t in near))
     span = span_of(visit.query.get("span", "today"), visit.park.now_us, visit.park.tz)
     query = HistoryQuery(
-        tags=(path,), since_us=span.since_us, until_us=span.until_us, every_us=span.every_us
+        tags=(path,), since_us=span.since_us, until_us=span.until_us, every_us=span.chart_us
     )
     rows = await visit.service.history(visit.park.id, query)
     asset = path.rsplit("/", 1)[0]

@@ -100,6 +100,11 @@ def _with_id(label: Label, id_: str) -> Label:
     return Label(vi=f"{label.vi} {short}", en=f"{label.en} {short}")
 
 
+def _docks_of(site: Site) -> Text:
+    docks = TYPE_LABELS["dock"]
+    return Text(vi=f"{docks.vi} {site.label.vi}", en=f"{docks.en} {site.label.en}")
+
+
 def _sites(spec: ParkFile, operator: str) -> Iterator[Part]:
     for number, site in enumerate(spec.sites):
         path: Path = ("sites", number)
@@ -183,7 +188,8 @@ def _other_utilities(spec: ParkFile, operator: str) -> Iterator[Part]:
 
 
 def _logistics(spec: ParkFile, operator: str) -> Iterator[Part]:
-    owners = {site.id: site.owner for site in spec.sites if isinstance(site, Site)}
+    sites = {site.id: site for site in spec.sites if isinstance(site, Site)}
+    owners = {site.id: site.owner for site in sites.values()}
     flows = spec.logistics
     for number, gate in enumerate(flows.gates):
         path: Path = ("logistics", "gates", number)
@@ -193,7 +199,8 @@ def _logistics(spec: ParkFile, operator: str) -> Iterator[Part]:
         yield _part("yard", yard.id, yard.label, None, operator, yard, path)
     for number, dock in enumerate(flows.docks):
         path = ("logistics", "docks", number)
-        yield _part("dock", dock.id, None, None, owners.get(dock.site, operator), dock, path)
+        label = _docks_of(sites[dock.site]) if dock.site in sites else None
+        yield _part("dock", dock.id, label, None, owners.get(dock.site, operator), dock, path)
     for number, berth in enumerate(flows.berths):
         path = ("logistics", "berths", number)
         yield _part("berth", berth.id, berth.label, None, operator, berth, path)
