@@ -1,7 +1,8 @@
 """Outcome tables as the pages read them: bands by branch, KPIs in words, verdicts in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,19 +72,18 @@ def branch_bands(bands: pa.Table, series: str) -> dict[str, tuple[Times, Floats]
 
 def pairs(table: pa.Table) -> list[Pair]:
     """Return the paired differences."""
-    return [
-        Pair(**{k: _known(v) if isinstance(v, float) or v is None else v for k, v in row.items()})
-        for row in table.to_pylist()
-    ]
+    return [Pair(**_numbers(row)) for row in table.to_pylist()]
 
 
 def kpis(table: pa.Table) -> list[Kpi]:
     """Return the KPIs of all branches."""
     wanted = ("branch", "kpi", "unit", "mean", "low", "high", "n", "engine", "why")
-    return [
-        Kpi(**{k: _known(row[k]) if k in ("mean", "low", "high") else row[k] for k in wanted})
-        for row in table.to_pylist()
-    ]
+    return [Kpi(**_numbers({name: row[name] for name in wanted})) for row in table.to_pylist()]
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its missing numbers as NaN."""
+    return {k: _known(v) if isinstance(v, float) or v is None else v for k, v in row.items()}
 
 
 def sentence(words: Words, pair: Pair) -> str:
@@ -108,9 +108,7 @@ def shown_as(words: Words, unit: str) -> tuple[float, str]:
 
 def interval(words: Words, low: float, high: float, digits: int) -> str:
     """Return an interval in brackets."""
-    return (
-        f"[{number(low, digits, words.language)}; {number(high, digits, words.language)}]"
-    )
+    return f"[{number(low, digits, words.language)}; {number(high, digits, words.language)}]"
 
 
 def ordered(found: Sequence[str]) -> list[str]:

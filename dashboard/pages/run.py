@@ -106,11 +106,17 @@ def verdict_card(visit: Visit, found: Sequence[Pair]) -> Component:
         return card(words("run.verdict"), empty(words("run.one_branch")))
     blocks = []
     for branch in ordered([pair.branch for pair in found]):
+        own = [pair for pair in found if pair.branch == branch]
+        same = [pair for pair in own if pair.verdict == "about_same"]
         lines = [
             html.Li([verdict_mark(pair), " ", sentence(words, pair)])
-            for pair in found
-            if pair.branch == branch
+            for pair in own
+            if pair not in same
         ]
+        if same:
+            names = ", ".join(words.code("kpi", pair.kpi) for pair in same)
+            text = words("run.about_same", kpis=names)
+            lines.append(html.Li([verdict_mark(same[0]), " ", text], className="muted"))
         blocks.append(html.Div([html.H3(branch), html.Ul(lines, className="verdicts")]))
     return card(words("run.verdict"), html.Div(blocks, className="grid flush verdict-grid"))
 

@@ -356,6 +356,7 @@ Key = Literal[
     "quality.bad",
     "quality.good",
     "quality.uncertain",
+    "run.about_same",
     "run.bands",
     "run.bands_hint",
     "run.branches",
