@@ -88,6 +88,8 @@ class Demo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self._tell(f"the demo said last: {self._said()}")
         self.stop()
 
     @property
@@ -155,7 +157,7 @@ class Demo:
 
     def _said(self) -> str:
         lines = (self._folder / "demo.out").read_text(errors="replace").splitlines()
-        return " | ".join(lines[-3:])
+        return " | ".join(lines[-5:])
 
 
 def part_of(pid: int) -> str:
