@@ -37,6 +37,10 @@ _ANSWER_S: Final = 30.0
 _STUCK_BEATS: Final = 5
 
 
+class ActorAway(Unavailable):
+    """The actor's process is gone; Ray starts another."""
+
+
 class LivePark:
     """Holds the handles of one park's actors and what they last said.
 
@@ -182,7 +186,7 @@ class LivePark:
     async def _missed(self, error: TwinError) -> None:
         """A twin that answers but cannot go on is replaced: its journal has everything."""
         self.fault = str(error)
-        self._failed_beats += 1
+        self._failed_beats += not isinstance(error, ActorAway)
         logger.warning("no tick", extra={"park": self.id, "cause": str(error)})
         if self._failed_beats >= _STUCK_BEATS and self._actor is not None:
             self._failed_beats = 0
@@ -327,6 +331,6 @@ async def answered(
         cause = error.cause
         raise cause if isinstance(cause, TwinError) else Unavailable(f"{who}: {cause}") from error
     except RayActorError as error:
-        raise Unavailable(f"{who} is being restarted", "it is back in some seconds") from error
+        raise ActorAway(f"{who} is being restarted", "it is back in some seconds") from error
     except TimeoutError as error:
         raise Unavailable(f"{who} does not answer within {_ANSWER_S:.0f} s") from error

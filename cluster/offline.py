@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from cluster.layout import DataFolder
-from cluster.metadata.store import MetadataStore
+from cluster.metadata.upgrade import open_store
 from cluster.ports import Outcome
 from cluster.supervisor import only_one
 from cluster.whatif_tasks import (
@@ -89,7 +89,7 @@ def restore(data: DataFolder, park: str, source: Path) -> int:
 def migrate(data: DataFolder, database: str = "") -> Mapping[str, tuple[int, ...]]:
     """Bring everything in a data folder to this version's format; what was done, per part."""
     with only_one(data):
-        MetadataStore.open(data.root, database).close()
+        open_store(data.root, database).close()
         folder = data.root / "parks"
         parks = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
         return {park: migrate_memory(data.memory(park)) for park in parks}

@@ -17,6 +17,7 @@ from cluster.jobs import JobQueue, run_of
 from cluster.live_park import LivePark
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import NoteRow
+from cluster.metadata.upgrade import open_store
 from cluster.ports import (
     Alarm,
     Asset,
@@ -129,9 +130,7 @@ class Service:
 
     async def _start(self) -> None:
         settings = self.settings
-        self._store = await asyncio.to_thread(
-            MetadataStore.open, settings.folder.root, settings.database
-        )
+        self._store = await asyncio.to_thread(open_store, settings.folder.root, settings.database)
         self._done(_STORE)
         self._say(_ENGINE, "starting Ray")
         starting = self._starting or self.prepare()

@@ -11,7 +11,7 @@ from sqlalchemy import CursorResult, Engine, delete, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from cluster.metadata.connect import connect, upgrade
+from cluster.metadata.connect import connect
 from cluster.metadata.tables import (
     AuditRow,
     EndpointRow,
@@ -34,13 +34,6 @@ class MetadataStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    @classmethod
-    def open(cls, folder: Path, url: str | None = None) -> "MetadataStore":
-        """Open the store and bring it to this version's format."""
-        engine = connect(folder, url)
-        upgrade(engine, folder)
-        return cls(engine)
 
     @classmethod
     def attach(cls, folder: Path, url: str | None = None) -> "MetadataStore":

@@ -8,6 +8,7 @@ import pytest
 
 from cluster.jobs import JobQueue, JobSettings, Request
 from cluster.metadata.store import MetadataStore
+from cluster.metadata.upgrade import open_store
 from cluster.ports import Outcome, Provenance, RunState
 from cluster.whatif_tasks import Work
 from cluster.workers import WorkerLost, WorkFailed
@@ -122,7 +123,7 @@ class Bench:
 
 @pytest.fixture
 def store(tmp_path):
-    opened = MetadataStore.open(tmp_path / "data")
+    opened = open_store(tmp_path / "data")
     yield opened
     opened.close()
 

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from cluster.metadata.connect import FILE, connect, upgrade
-from cluster.metadata.store import REGISTERED, MetadataStore
+from cluster.metadata.connect import FILE, connect
+from cluster.metadata.store import REGISTERED
 from cluster.metadata.tables import Base, EndpointRow, NoteRow, ParkRow, RunRow
+from cluster.metadata.upgrade import open_store, upgrade
 from cluster.ports import RunState
 from models.errors import Conflict, Corrupt, NewerFormat, NotFound
 
@@ -18,7 +19,7 @@ NOW_US = 1_795_000_000_000_000
 
 @pytest.fixture
 def store(tmp_path):
-    opened = MetadataStore.open(tmp_path / "data")
+    opened = open_store(tmp_path / "data")
     yield opened
     opened.close()
 
@@ -81,8 +82,8 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path):
 
 def test_processes_that_start_together_migrate_once(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from cluster.metadata.store import MetadataStore; "
-        "MetadataStore.open(Path(sys.argv[1])).close()"
+        "import sys; from pathlib import Path; from cluster.metadata.upgrade import open_store; "
+        "open_store(Path(sys.argv[1])).close()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     starts = [subprocess.Popen(command) for _ in range(3)]
