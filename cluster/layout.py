@@ -53,10 +53,6 @@ class DataFolder:
         """Sealed tables of a park."""
         return self.root / "parks" / park / "memory"
 
-    def figures(self, park: str) -> Path:
-        """Minutes of a park's figures."""
-        return self.root / "parks" / park / "figures"
-
     def restored(self, park: str) -> Path:
         """Mark of a memory that was restored without a journal."""
         return self.root / "parks" / park / "restored"

@@ -13,7 +13,6 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
 
 from cluster import bindings, one_root
-from cluster.figure_log import FigureLog
 from cluster.gateway_actor import GatewayActor
 from cluster.gateway_host import GatewayHostSettings
 from cluster.history import Dictionary, HistoryReader
@@ -68,7 +67,6 @@ class LivePark:
         self.specs: tuple[FigureSpec, ...] = ()
         self.pulse: Pulse | None = None
         self.recent = Recent(())
-        self.figure_log = FigureLog(service.folder.figures(park.id), ())
         self.restarts = 0
         self._actor: ActorHandle[object] | None = None
         self._gateway: ActorHandle[object] | None = None
@@ -181,7 +179,6 @@ class LivePark:
         self._heard_s = time.monotonic()
         self._seq += 1
         self.recent.add(pulse.now.now_us, pulse.now.value)
-        self.figure_log.add(pulse.now.now_us, pulse.now.value)
         self._counts = pulse.counts
         for effect in pulse.effects:
             logger.info("effect", extra={"park": self.id, "kind": effect.kind, "id": effect.id})
@@ -274,7 +271,6 @@ class LivePark:
         ids = tuple(spec.id for spec in specs)
         if ids != self._ids:
             self._ids, self.recent = ids, Recent(ids)
-            self.figure_log = FigureLog(self._service.folder.figures(self.id), ids)
         self.specs = specs
 
     def _learn(self, rows: tuple[TagRow, ...]) -> None:

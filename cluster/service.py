@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -13,7 +12,6 @@ import pyarrow as pa
 from cluster import assets, whatif_texts
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
 from cluster.engine import Engine, EngineSettings, whatif_slots
-from cluster.figure_history import PREFIX, figure_table
 from cluster.history import check_query, state_table
 from cluster.jobs import JobQueue, run_of
 from cluster.live_park import LivePark
@@ -247,24 +245,6 @@ class Service:
         """History of tags."""
         live = self._park(park)
         check_query(query, live.now_us)
-        figures = tuple(tag for tag in query.tags if tag.startswith(PREFIX))
-        tags = tuple(tag for tag in query.tags if not tag.startswith(PREFIX))
-        parts = []
-        if tags or not figures:
-            parts.append(await self._tag_history(live, replace(query, tags=tags)))
-        if figures:
-            parts.append(
-                await asyncio.to_thread(
-                    figure_table,
-                    live.figure_log,
-                    live.recent,
-                    live.now_us,
-                    replace(query, tags=figures),
-                )
-            )
-        return pa.concat_tables(parts, promote_options="permissive")
-
-    async def _tag_history(self, live: LivePark, query: HistoryQuery) -> pa.Table:
         rows = live.dictionary.of(query.tags)
         cut = cast("Cut", await live.ask("cut", [row.tag for row in rows]))
         return await asyncio.to_thread(live.reader.history, cut, rows, query)
