@@ -60,8 +60,18 @@ def up(wish: Wish, tell: Tell) -> None:
     _supervise(wish, parks, None, tell)
 
 
-def demo(wish: Wish, speed: float, tell: Tell) -> None:
-    """Run one park with its virtual plant."""
+def demo(wish: Wish, speed: float, tell: Tell, start_at: str = "") -> None:
+    """Run one park with its virtual plant.
+
+    Parameters
+    ----------
+    wish, tell
+        What to run, and who hears of it.
+    speed
+        Park seconds per wall second of a fresh plant.
+    start_at
+        Park time a fresh plant starts at; wall time when empty. One that has run goes on.
+    """
     supervisor.loopback_only(wish.host)
     park = load_park(wish.parks[0])
     data = DataFolder(root=wish.data.resolve())
@@ -86,7 +96,9 @@ def demo(wish: Wish, speed: float, tell: Tell) -> None:
     def start_plant() -> "subprocess.Popen[bytes]":
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.ready.unlink(missing_ok=True)
-        return supervisor.start_child(command, data.logs / "plant.out")
+        fresh = start_at and not files.state.exists()
+        begin = ["--start-at", start_at] if fresh else []
+        return supervisor.start_child([*command, *begin], data.logs / "plant.out")
 
     _supervise(wish, (chosen,), start_plant, tell)
 

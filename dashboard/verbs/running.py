@@ -19,12 +19,16 @@ Style = Annotated[str, typer.Option(help="Log lines: plain or json")]
 
 def demo(
     port: Port = 8050,
-    data: Data = Path("parktwin-data"),
+    data: Data = Path("data"),
     park: Annotated[Path | None, typer.Option(help="Park file; the demo park if left out")] = None,
     for_s: For = None,
     speed: Annotated[
         float, typer.Option(min=1, max=60, help="Park seconds per second of a fresh plant")
     ] = 1.0,
+    start_at: Annotated[
+        str,
+        typer.Option(help="Park time a fresh plant starts at, e.g. 2026-11-23T17:45+07:00"),
+    ] = "",
     host: Host = "127.0.0.1",
     log_level: Level = "INFO",
     log_style: Style = "plain",
@@ -42,13 +46,14 @@ def demo(
         ),
         speed,
         typer.echo,
+        start_at,
     )
 
 
 def up(
     parks: Annotated[list[Path], typer.Argument(help="Park files")],
     port: Port = 8050,
-    data: Data = Path("parktwin-data"),
+    data: Data = Path("data"),
     for_s: For = None,
     host: Host = "127.0.0.1",
     log_level: Level = "INFO",
