@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -73,6 +74,7 @@ def demo(wish: Wish, speed: float, tell: Tell, start_at: str = "") -> None:
         Park time a fresh plant starts at; wall time when empty. One that has run goes on.
     """
     supervisor.loopback_only(wish.host)
+    check_time(start_at)
     park = load_park(wish.parks[0])
     data = DataFolder(root=wish.data.resolve())
     folder = data.plant(park.id)
@@ -101,6 +103,24 @@ def demo(wish: Wish, speed: float, tell: Tell, start_at: str = "") -> None:
         return supervisor.start_child([*command, *begin], data.logs / "plant.out")
 
     _supervise(wish, (chosen,), start_plant, tell)
+
+
+def check_time(start_at: str) -> None:
+    """Refuse a start time that is none.
+
+    Raises
+    ------
+    InputError
+        With the form it takes.
+    """
+    if not start_at:
+        return
+    try:
+        aware = datetime.fromisoformat(start_at).tzinfo is not None
+    except ValueError:
+        aware = False
+    if not aware:
+        raise InputError(f"{start_at!r} is no time with a zone", "write 2026-11-23T17:45+07:00")
 
 
 def addresses(park: Park) -> dict[str, str]:
