@@ -72,7 +72,11 @@ class Engine:
             _authenticate(data)
             # Unix sockets hold 107 bytes and Ray spends about 60: the folder must be short.
             temp = Path(settings.temp or tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir="/tmp"))
-            engine = cls(_start_local(settings, temp), "local")
+            try:
+                engine = cls(_start_local(settings, temp), "local")
+            except BaseException:
+                shutil.rmtree(temp, ignore_errors=True)
+                raise
         try:
             check_workers()
         except BaseException:

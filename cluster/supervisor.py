@@ -5,7 +5,6 @@ import fcntl
 import logging
 import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from typing import Final
 
 import orjson
 
-from cluster import processes
+from cluster import processes, temp_folders
 from cluster.client import Client
 from cluster.layout import DataFolder
 from cluster.settings import LOOPBACK, ServiceSettings
@@ -228,7 +227,8 @@ class Supervisor:
 
     def _remove_temp(self) -> None:
         if self._temp is not None:
-            shutil.rmtree(self._temp, ignore_errors=True)
+            if not temp_folders.remove(self._temp):
+                logger.warning("a folder stays", extra={"folder": str(self._temp)})
             self._temp = None
 
     def _stop(self) -> None:
@@ -350,7 +350,7 @@ def clean_leftovers(data: DataFolder, tell: Tell) -> int:
         processes.end(left, _ORPHAN_S)
     for folder in map(Path, folders):
         if folder.parent == TEMP_ROOT and folder.name.startswith(TEMP_PREFIX):
-            shutil.rmtree(folder, ignore_errors=True)
+            temp_folders.remove(folder)
     data.processes.unlink(missing_ok=True)
     return len(left)
 

@@ -11,7 +11,7 @@ from dashboard.verbs.verb import verb
 
 
 def doctor(
-    data: Annotated[Path, typer.Option(help="Data folder to look at")] = Path("parktwin-data"),
+    data: Annotated[Path, typer.Option(help="Data folder to look at")] = Path("data"),
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8050,
     full: Annotated[bool, typer.Option("--full", help="Start Ray too")] = False,
     json: Json = False,
