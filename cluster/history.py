@@ -99,6 +99,7 @@ class HistoryReader:
             query.every_us,
             kinds=kinds,
             known_at_us=query.known_at_us,
+            columns=WINDOW[1:],
         )
         if query.points is not None:
             found = _thinned_by_kind(found, kinds, query.points)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from twin.memory.read import Reader, coverage_in_order, newest
 from twin.memory.settings import DAY_US
 from twin.memory.tables import TableSpec
 from twin.samples import from_us
+
+_WEEK: Final = 7
 
 
 def files_of_day(files: Sequence[SealedFile], day: int, spec: TableSpec) -> list[SealedFile]:
@@ -31,6 +34,17 @@ def _one_day(file: SealedFile, spec: TableSpec) -> bool:
     if not spec.has_tag:
         return "-month-" not in file.name
     return file.end_us // DAY_US == file.day
+
+
+def weeks_due(files: Sequence[SealedFile], before: int, spec: TableSpec) -> list[list[SealedFile]]:
+    """Files of single days before a day, by seven of one month, oldest first."""
+    days = [f for f in files if f.day < before and _one_day(f, spec)]
+    weeks = []
+    for month in sorted({month_of(f) for f in days}):
+        of_month = files_of_month(days, month)
+        full = len(of_month) // _WEEK * _WEEK
+        weeks += [of_month[i : i + _WEEK] for i in range(0, full, _WEEK)]
+    return weeks
 
 
 def month_of(file: SealedFile) -> str:

@@ -163,7 +163,10 @@ def samples_as_pieces(raw: pa.Table, kinds: Mapping[int, Kind]) -> Pieces:
 
 
 def concat(parts: Sequence[Pieces]) -> Pieces:
-    """Pieces one after the other, as they come."""
+    """Pieces one after the other, as they come; not copied where only one part has any."""
+    parts = [p for p in parts if len(p)] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _PLAIN}
     offsets = np.cumsum([0, *(len(p) for p in parts)])
     codes = Codes(

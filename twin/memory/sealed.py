@@ -36,6 +36,8 @@ _MAGIC: Final = b"PTWN"
 _TAIL: Final = 8
 _CACHED_FOOTERS: Final = 4_096
 _FIRST_READ: Final = 65_536
+_WORTH_THREADS: Final = 32_768
+"""Rows from which on decoding columns side by side is quicker than one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,10 +197,13 @@ class SealedFiles:
         wanted = [j for j, leaf in enumerate(_leaves(footer.metadata)) if leaf in columns]
         try:
             _check_chunks(path, footer, groups, wanted, when)
+            rows = sum(footer.metadata.row_group(i).num_rows for i in groups)
             with pq.ParquetFile(
                 path, metadata=footer.metadata, page_checksum_verification=True
             ) as file:
-                return file.read_row_groups(list(groups), columns=list(columns))
+                return file.read_row_groups(
+                    list(groups), columns=list(columns), use_threads=rows >= _WORTH_THREADS
+                )
         except FileNotFoundError as error:
             raise Unavailable(
                 f"{path} ({when}) is no longer kept", "ask the shard for a new cut and read again"

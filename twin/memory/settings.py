@@ -8,6 +8,8 @@ SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
+_GROUPS: Final = 128
+"""Row groups a file of samples may have before they grow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +26,10 @@ class MemorySettings:
     pin_s
         A version stays readable this long after it was superseded [s].
     row_group, rollup_row_group
-        Rows per Parquet row group of samples and of rollups. A chart reads one tag of a rollup
-        file, so its groups are small.
+        Most rows per Parquet row group of samples and of rollups. A chart reads one tag of a
+        rollup file, so its groups are small. Files of samples have groups of down to an eighth
+        of that as long as they are few: one tag is then read with few others, and the footers,
+        which readers keep, stay small.
     merge_rows
         Rows held in memory at once while files are merged.
     checkpoint_every
@@ -48,6 +52,12 @@ class MemorySettings:
     alarm_free: float = 0.15
     whatif_free: float = 0.10
     ack_free: float = 0.05
+
+    def group_rows(self, bucket_us: int, count: int) -> int:
+        """Rows per row group of a file of ``count`` rows; ``bucket_us`` is 0 for samples."""
+        if bucket_us > 0:
+            return self.rollup_row_group
+        return min(self.row_group, max(self.row_group // 8, count // _GROUPS, 1))
 
 
 class DiskLevel(IntEnum):

@@ -179,8 +179,11 @@ class Memory(History):
             }
             return self._merge(groups, f"day-{day.isoformat()}", now_us)
 
-    def compact_due(self, now_us: int, keep_days: int = 1, keep_months_days: int = 35) -> int:
-        """Compact every day before the last ``keep_days`` days, and rollup months grown cold.
+    def compact_due(self, now_us: int, keep_days: int = 1, keep_months_days: int = 2) -> int:
+        """Compact every day before the last ``keep_days`` days, then rollup weeks and months.
+
+        A chart of a year opens every file of a rollup table, so these are kept few: days are
+        merged by seven as long as their month runs, and the month once it has ended.
 
         Parameters
         ----------
@@ -205,6 +208,7 @@ class Memory(History):
             }
             for day in sorted(days):
                 self.compact(from_us(day * DAY_US).date(), now_us)
+            weeks = self._compact_weeks(before, now_us)
             months = {
                 month
                 for spec in (MINUTE, HOUR, COVERAGE_TABLE)
@@ -218,7 +222,17 @@ class Memory(History):
                     for spec in (MINUTE, HOUR, COVERAGE_TABLE)
                 }
                 self._merge(groups, f"month-{month}", now_us)
-        return len(days) + len(months)
+        return len(days) + weeks + len(months)
+
+    def _compact_weeks(self, before: int, now_us: int) -> int:
+        """Merge rollup days before a day by seven of one month; return how many merges."""
+        done = 0
+        for spec in (MINUTE, HOUR):
+            for week in compact.weeks_due(self._files(spec.name), before, spec):
+                first = from_us(week[0].begin_us).date().isoformat()
+                self._merge({spec.name: week}, f"week-{first}", now_us)
+                done += 1
+        return done
 
     def retain(self, now_us: int) -> ManifestRow:
         """Forget what is older than the settings keep: whole files of samples and minutes."""
@@ -370,17 +384,17 @@ class Memory(History):
         for number in np.unique(day):
             name = f"{what}-{from_us(int(number) * DAY_US).date().isoformat()}"
             part = table if (day == number).all() else table.filter(pa.array(day == number))
-            files.append(self._write_file(spec, name, iter([part])))
+            files.append(self._write_file(spec, name, iter([part]), part.num_rows))
         self._failpoint(f"seal.written.{spec.name}.{what}")
         return files
 
-    def _write_file(self, spec: TableSpec, what: str, tables: Iterator[pa.Table]) -> SealedFile:
-        """Write one file of the manifest row to come, and fsync it."""
+    def _write_file(
+        self, spec: TableSpec, what: str, tables: Iterator[pa.Table], count: int
+    ) -> SealedFile:
+        """Write one file of the manifest row to come, of about so many rows, and fsync it."""
         path = self.folder / spec.name / f"{self.manifest.id + 1:010d}-{what}.parquet"
         path.unlink(missing_ok=True)
-        rollups = spec.bucket_us > 0
-        row_group = self.settings.rollup_row_group if rollups else self.settings.row_group
-        metadata = write_sealed(path, spec, tables, row_group)
+        metadata = write_sealed(path, spec, tables, self.settings.group_rows(spec.bucket_us, count))
         return describe(path, spec, metadata)
 
     def _merge(
@@ -395,7 +409,8 @@ class Memory(History):
         for name, files in due.items():
             spec = TABLES[name]
             merged = compact.merged(self._reader, spec, files, self.settings.merge_rows)
-            edits[name] = Edit(add=[self._write_file(spec, what, merged)], remove=files)
+            count = sum(f.rows for f in files)
+            edits[name] = Edit(add=[self._write_file(spec, what, merged, count)], remove=files)
             self._failpoint(f"compact.written.{name}")
         return self._publish("compact", edits, now_us, data_change=False)
 

@@ -134,15 +134,13 @@ def windows(pieces: Pieces, frame: Frame, asked: Sequence[str]) -> pa.Table:
     cell = rank * frame.count + window
     own = np.flatnonzero(window >= 0)
     holds = _holds(pieces, frame, rank)
-    sums = _sums(pieces, own, cell, holds, size)
+    sums = _sums(pieces, own, cell, holds, size, asked)
     extremes = _extremes(pieces, own, cell, holds, size, asked)
     kept = np.flatnonzero((sums["n"] > 0) | (sums["covered_s"] > 0))
-    kind = _kind_of_cells(pieces, rank, frame)[kept]
+    kind = _kind_of_cells(pieces, rank, frame, kept)
     columns: dict[str, pa.Array] = {
         "tag": pa.array(frame.tags[kept // max(frame.count, 1)].astype(np.int32)),
         "at": pa.array(frame.since_us + kept % max(frame.count, 1) * frame.every_us).cast(TIME),
-        "n": pa.array(sums["n"][kept].astype(np.int64)),
-        "good_n": pa.array(sums["good_n"][kept].astype(np.int64)),
     }
     columns |= _values(sums, kept, kind)
     columns |= {name: _number(best[kept], kind != GAUGE) for name, best in extremes.items()}
@@ -182,28 +180,60 @@ def _holds(pieces: Pieces, frame: Frame, rank: Ints) -> _Holds:
     return _Holds(row=row, cell=rank[row] * frame.count + window, seconds=(high - low) / SECOND_US)
 
 
-def _sums(pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int) -> dict[str, Floats]:
-    """Sums per cell."""
-    at = cell[own]
+def _sums(
+    pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int, asked: Sequence[str]
+) -> dict[str, Floats]:
+    """Sums per cell, of those asked for; ``n`` and ``covered_s`` always."""
+    inner, outer = _Cells.of(cell[own], size), _Cells.of(holds.cell, size)
     good = pieces.holds_good[holds.row]
-    good_s = np.where(good, holds.seconds, 0.0)
-    held = np.where(good, pieces.last[holds.row], np.nan)
     inner_s = (pieces.last_at[own] - pieces.first_at[own]) / SECOND_US
     inner_s[pieces.kind[own] == EVENT] = 0.0
-
-    none = np.zeros(len(holds.cell))
-
-    def total(inner: npt.NDArray[np.generic], outer: Floats) -> Floats:
-        whole = np.bincount(at, inner, size)
-        return np.asarray(whole + np.bincount(holds.cell, outer, size))
-
-    return {
-        "n": total(pieces.n[own], none),
-        "good_n": total(pieces.good_n[own], none),
-        "good_s": total(pieces.good_s[own], good_s),
-        "covered_s": total(inner_s, holds.seconds),
-        "integral": total(pieces.integral[own], np.where(good, held * holds.seconds, 0.0)),
+    found = {
+        "n": inner.sums(pieces.n[own]),
+        "covered_s": inner.sums(inner_s) + outer.sums(holds.seconds),
     }
+    if "good_n" in asked:
+        found["good_n"] = inner.sums(pieces.good_n[own])
+    if not {"good_s", "mean"}.isdisjoint(asked):
+        good_s = np.where(good, holds.seconds, 0.0)
+        found["good_s"] = inner.sums(pieces.good_s[own]) + outer.sums(good_s)
+    if not {"integral", "mean"}.isdisjoint(asked):
+        held = np.where(good, pieces.last[holds.row] * holds.seconds, 0.0)
+        found["integral"] = inner.sums(pieces.integral[own]) + outer.sums(held)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cells:
+    """Where rows add to; of the cells of a dense read each has one row, which costs no sum.
+
+    Parameters
+    ----------
+    cell
+        Cell of each row; it never falls.
+    size
+        How many cells there are.
+    once
+        Whether no cell has two rows.
+    """
+
+    cell: Ints
+    size: int
+    once: bool
+
+    @classmethod
+    def of(cls, cell: Ints, size: int) -> "_Cells":
+        return cls(cell=cell, size=size, once=bool((cell[1:] > cell[:-1]).all()))
+
+    def sums(self, values: npt.NDArray[np.generic]) -> Floats:
+        """Sum per cell of one value per row."""
+        if not self.once:
+            return np.asarray(np.bincount(self.cell, values, self.size), np.float64)
+        if len(self.cell) == self.size:
+            return np.asarray(values, np.float64)
+        out = np.zeros(self.size)
+        out[self.cell] = values
+        return out
 
 
 def _extremes(
@@ -228,23 +258,29 @@ def _fold_cells(best: np.ufunc, out: Floats, cell: Ints, values: Floats) -> None
         out[places] = best(out[places], best.reduceat(values, starts))
 
 
-def _kind_of_cells(pieces: Pieces, rank: Ints, frame: Frame) -> Ints:
+def _kind_of_cells(pieces: Pieces, rank: Ints, frame: Frame, kept: Ints) -> Ints:
     kind = np.zeros(len(frame.tags), np.int64)
-    kind[rank] = pieces.kind
-    return np.repeat(kind, frame.count)
+    last = np.flatnonzero(np.append(rank[1:] != rank[:-1], [True])) if len(rank) else rank
+    kind[rank[last]] = pieces.kind[last]
+    return np.asarray(kind[kept // max(frame.count, 1)])
 
 
 def _values(sums: dict[str, Floats], kept: Ints, kind: Ints) -> dict[str, pa.Array]:
-    good_s = sums["good_s"][kept]
-    integral = sums["integral"][kept]
-    mean = np.divide(integral, good_s, out=np.full(len(kept), np.nan), where=good_s > 0)
+    """Columns made of sums, of those there are."""
     not_gauge, event = kind != GAUGE, kind == EVENT
-    return {
-        "good_s": pa.array(good_s, mask=event),
-        "covered_s": pa.array(sums["covered_s"][kept], mask=event),
-        "mean": _number(mean, not_gauge),
-        "integral": pa.array(integral, mask=not_gauge),
-    }
+    found = {name: column[kept] for name, column in sums.items()}
+    counts = (name for name in ("n", "good_n") if name in found)
+    columns: dict[str, pa.Array] = {name: pa.array(found[name].astype(np.int64)) for name in counts}
+    columns["covered_s"] = pa.array(found["covered_s"], mask=event)
+    if "good_s" in found:
+        columns["good_s"] = pa.array(found["good_s"], mask=event)
+    if "integral" in found:
+        columns["integral"] = pa.array(found["integral"], mask=not_gauge)
+    if "good_s" in found and "integral" in found:
+        good_s, mean = found["good_s"], np.full(len(kept), np.nan)
+        np.divide(found["integral"], good_s, out=mean, where=good_s > 0)
+        columns["mean"] = _number(mean, not_gauge)
+    return columns
 
 
 def _rise_columns(

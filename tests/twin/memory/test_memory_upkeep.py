@@ -76,6 +76,33 @@ def test_old_days_are_compacted_and_yesterday_is_left_alone(tmp_path: Path) -> N
     same(answers(memory, cut_of(memory, until), until), before)
 
 
+def test_seven_old_days_of_a_running_month_become_one_file_of_rollups(tmp_path: Path) -> None:
+    memory = filled(tmp_path / "memory", range(0, 9 * 24, 24))
+    until = T0 + 9 * D
+    before = answers(memory, cut_of(memory, until), until)
+    assert memory.compact_due(until) > 0
+    for name in ("minute", "hour"):
+        spans = [
+            (f.begin_us // D - T0 // D, f.end_us // D - T0 // D)
+            for f in memory.files(memory.manifest, name)
+        ]
+        assert spans[0] == (-1, 5)
+        assert spans[1:3] == [(6, 6), (7, 7)]
+        assert {begin for begin, _ in spans[3:]} == {8}
+    assert len({f.day for f in memory.files(memory.manifest, "raw")}) == 10
+    assert memory.compact_due(until) == 0
+    same(answers(memory, cut_of(memory, until), until), before)
+    assert memory.verify() == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "group"), [(1, 16_384), (1_728_000, 16_384), (8_640_000, 67_500), (10**9, 131_072)]
+)
+def test_groups_of_samples_grow_with_their_file(rows: int, group: int) -> None:
+    assert MemorySettings().group_rows(0, rows) == group
+    assert MemorySettings().group_rows(M, rows) == 16_384
+
+
 def test_cold_months_of_rollups_become_one_file(tmp_path: Path) -> None:
     memory = filled(tmp_path / "memory", range(0, 15 * 24, 30))
     until = T0 + 15 * D
