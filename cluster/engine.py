@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 
 import ray
 
-from cluster import one_root
+from cluster import one_root, temp_folders
 from cluster.layout import DataFolder
 from models.errors import Refused
 
@@ -75,7 +74,7 @@ class Engine:
             try:
                 engine = cls(_start_local(settings, temp), "local")
             except BaseException:
-                shutil.rmtree(temp, ignore_errors=True)
+                temp_folders.remove(temp)
                 raise
         try:
             check_workers()
@@ -88,7 +87,7 @@ class Engine:
         """Leave Ray; our own one ends with its processes, sockets and session folder."""
         ray.shutdown()
         if self.temp is not None:
-            shutil.rmtree(self.temp, ignore_errors=True)
+            temp_folders.remove(self.temp)
 
 
 def whatif_slots() -> int:
@@ -144,5 +143,8 @@ def _start_local(settings: EngineSettings, temp: Path) -> Path:
         configure_logging=False,
         _temp_dir=str(temp),
         _node_ip_address="127.0.0.1",
+        # Ray's own 15 would put twins and gateways behind everything else, and level with what-ifs,
+        # which lower themselves.
+        _system_config={"worker_niceness": 0},
     )
     return temp

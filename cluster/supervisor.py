@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 Tell = Callable[[str], None]
 TEMP_ROOT: Final = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path; the folder is 0700
 TEMP_PREFIX: Final = "pt"
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.25
 _RECORD_S: Final = 5.0
 _PATIENCE_S: Final = 20.0
 _ORPHAN_S: Final = 3.0
@@ -93,6 +93,10 @@ class Child:
         self.failures, self._due_s, self._process = self.failures + 1, now_s + wait_s, None
         return f"{self.name} ended with {_ending(code)}, starting it again in {wait_s:g} s"
 
+    def works(self) -> None:
+        """Take note that it does its work: its next end is not one more in a row."""
+        self.failures = 0
+
     def stop(self, patience_s: float) -> None:
         """Ask it to end, and after a while end it."""
         if self._process is None:
@@ -133,6 +137,7 @@ class Supervisor:
         self._temp: Path | None = None
         self._stopping = False
         self._recorded_s = 0.0
+        self._away_s: float | None = None
         self._service = Child("service", self._start_service, signal.SIGINT)
         self._plant = None if plant is None else Child("plant", plant)
 
@@ -169,6 +174,8 @@ class Supervisor:
                 waited_s = time.monotonic() - began_s
                 state = _readiness(client)
                 if state == "":
+                    self._service.works()
+                    self._away_s = None
                     self._tell(f"ready after {waited_s:.0f} s: open {self._settings.url}")
                     return
                 if state != last:
@@ -183,9 +190,21 @@ class Supervisor:
                 time.sleep(_LOOK_S)
 
     def _keep(self, until_s: float) -> None:
-        while not self._stopping and time.monotonic() < until_s:
-            self._look_after_children()
-            time.sleep(_LOOK_S)
+        with Client(self._settings.url) as client:
+            while not self._stopping and time.monotonic() < until_s:
+                self._look_after_children()
+                self._look_for_return(client)
+                time.sleep(_LOOK_S)
+
+    def _look_for_return(self, client: Client) -> None:
+        """After a restart of the service, say when everything works again."""
+        if self._away_s is None or self._service.pid is None:
+            return
+        with contextlib.suppress(Unavailable):
+            if _readiness(client) == "":
+                self._service.works()
+                self._tell(f"ready again after {time.monotonic() - self._away_s:.0f} s")
+                self._away_s = None
 
     def _look_after_children(self) -> None:
         now_s = time.monotonic()
@@ -194,6 +213,7 @@ class Supervisor:
             if news is not None and child is not None:
                 self._tell(news)
                 if child is self._service and child.pid is None:
+                    self._away_s = now_s
                     self._clear_service()
         processes.reap_all_but(self._own_pids())
         if now_s - self._recorded_s > _RECORD_S:

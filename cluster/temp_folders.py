@@ -1,4 +1,4 @@
-"""Folders of a Ray session: removed for good, though processes that are ending still write there."""
+"""Folders of a Ray session: removed for good, though processes that end still write there."""
 
 import shutil
 import time

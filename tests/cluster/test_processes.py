@@ -1,16 +1,18 @@
 """Processes of ours: never mistaken for another's, ended with what they left behind."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from cluster import one_root, processes, supervisor
+from cluster import one_root, processes, supervisor, temp_folders
 from cluster.layout import DataFolder
 from cluster.processes import ProcessMark
 from cluster.settings import ParkSettings, ServiceSettings
@@ -127,6 +129,28 @@ def test_a_child_that_dies_comes_back_later_each_time():
         waits.append(child._due_s - now_s)
         assert child.look(now_s) is None
     assert waits == pytest.approx([0.5, 1.0, 2.0])
+    child.start()
+    child.works()
+    child._process.wait(10)
+    child.look(now_s)
+    assert child._due_s - now_s == pytest.approx(0.5)
+
+
+def test_a_folder_goes_though_somebody_still_writes_there(tmp_path):
+    folder = tmp_path / "session"
+    folder.mkdir()
+
+    def write() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for number in range(1_000_000):
+                (folder / f"{number}.log").touch()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert temp_folders.remove(folder)
+    writer.join(10)
+    assert not folder.exists()
+    assert temp_folders.remove(folder)
 
 
 def test_settings_come_back_as_they_were_written(tmp_path):

@@ -78,6 +78,8 @@ def test_a_killed_service_comes_back_goes_on_and_stops_without_a_trace(tmp_path,
             assert done["state"] == "done", done
         ours = processes.descendants(demo.pid)
         assert len(ours) > 5
+        _, folders = processes.read_record(tmp_path / "d" / "run" / "processes.json")
+        assert [Path(folder).is_dir() for folder in folders] == [True]
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0, (tmp_path / "out").read_text()
         assert [p for p in ours if processes.alive(p)] == []
@@ -85,6 +87,8 @@ def test_a_killed_service_comes_back_goes_on_and_stops_without_a_trace(tmp_path,
             assert probe.connect_ex(("127.0.0.1", port)) != 0
         told = (tmp_path / "out").read_text()
         assert "starting it again" in told
+        assert "ready again after" in told
+        assert [folder for folder in folders if Path(folder).exists()] == []
         assert told.rstrip().endswith("stopped")
     finally:
         if demo.poll() is None:
