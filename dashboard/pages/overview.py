@@ -122,7 +122,7 @@ def verdict(visit: Visit, head: Headroom) -> Component:
             ),
             html.P(
                 words(
-                    "headroom.all_night" if endless else "headroom.sentence",
+                    _sentence(head),
                     at=clock(head.peak_at_us, tz),
                     n1=number(head.n1_rating_mva, 0, language),
                     minutes=minutes,
@@ -136,6 +136,12 @@ def verdict(visit: Visit, head: Headroom) -> Component:
         ],
         className="headroom-verdict",
     )
+
+
+def _sentence(head: Headroom) -> str:
+    if np.isinf(head.n1_minutes):
+        return "headroom.all_night"
+    return "headroom.out" if head.rating_mva <= head.n1_rating_mva else "headroom.sentence"
 
 
 def span_or_night(visit: Visit, minutes: float) -> str:
@@ -152,16 +158,19 @@ def evening(visit: Visit, head: Headroom) -> Component:
     rating, n1 = (
         number(v, 0, visit.viewer.language) for v in (head.rating_mva, head.n1_rating_mva)
     )
+    limits = [
+        Limit(value=head.rating_mva, text=words("headroom.rating", mva=rating), above=False),
+        Limit(value=head.n1_rating_mva, text=words("headroom.n1_rating", mva=n1)),
+    ]
+    if head.rating_mva <= head.n1_rating_mva:
+        limits = [Limit(value=head.rating_mva, text=words("headroom.in_service", mva=rating))]
     figure = fan(
         visit.style,
         head.at_us,
         head.mva,
         unit="MVA",
         names=(words("band.median"), words("band.half"), words("band.ninety")),
-        limits=[
-            Limit(value=head.rating_mva, text=words("headroom.rating", mva=rating), above=False),
-            Limit(value=head.n1_rating_mva, text=words("headroom.n1_rating", mva=n1)),
-        ],
+        limits=limits,
         from_zero=True,
     )
     return html.Div(
