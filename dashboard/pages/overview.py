@@ -17,6 +17,7 @@ from dashboard.design import PRIORITIES, SHAPES
 from dashboard.figures.lines import Limit, fan, trend
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import clock, moment, number, span
+from dashboard.words.key import Key
 
 KPIS: Final = (
     "park.load_mw",
@@ -138,7 +139,7 @@ def verdict(visit: Visit, head: Headroom) -> Component:
     )
 
 
-def _sentence(head: Headroom) -> str:
+def _sentence(head: Headroom) -> Key:
     if np.isinf(head.n1_minutes):
         return "headroom.all_night"
     return "headroom.out" if head.rating_mva <= head.n1_rating_mva else "headroom.sentence"
