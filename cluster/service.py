@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -11,7 +10,8 @@ import pyarrow as pa
 
 from cluster import assets, whatif_texts
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
-from cluster.engine import Engine, EngineSettings, whatif_slots
+from cluster.engine import whatif_slots
+from cluster.engine_start import EngineStart
 from cluster.history import check_query, state_table
 from cluster.jobs import JobQueue, run_of
 from cluster.live_park import LivePark
@@ -66,18 +66,17 @@ class Service:
     ----------
     settings
         What to run.
+    engine
+        Ray, when it is already starting.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, engine: EngineStart | None = None) -> None:
         self.settings = settings
         self._files = [(load_park(Path(park.file)), park) for park in settings.parks]
         self._parks: dict[str, LivePark] = {}
         self._parts: dict[str, Part] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._engine: Engine | None = None
-        self._starting: Future[Engine] | None = None
-        # Kept: the kernel ends Ray's processes with the thread that started them.
-        self._engine_thread = ThreadPoolExecutor(1, "engine")
+        self._engine = engine
         self._store: MetadataStore | None = None
         self._jobs: JobQueue | None = None
 
@@ -87,20 +86,6 @@ class Service:
         return self._files[0][0].id if self._files else None
 
     # Life
-
-    def prepare(self) -> "Future[Engine]":
-        """Start Ray in a thread, while this process still imports its pages."""
-        self._starting = self._engine_thread.submit(self._start_engine)
-        return self._starting
-
-    def _start_engine(self) -> Engine:
-        settings = self.settings
-        engine = EngineSettings(
-            address=settings.ray_address,
-            temp=settings.temp,
-            whatif_slots=settings.whatif_slots or whatif_slots(),
-        )
-        return Engine.start(settings.folder, engine)
 
     async def begin(self) -> None:
         """Start in the background; until it is done, questions get `Unavailable`."""
@@ -113,8 +98,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(park.close() for park in self._parks.values()))
-        if self._starting is not None:
-            await asyncio.to_thread(_stop_engine, self._starting)
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.stop)
         if self._store is not None:
             self._store.close()
 
@@ -133,8 +118,9 @@ class Service:
         self._store = await asyncio.to_thread(open_store, settings.folder.root, settings.database)
         self._done(_STORE)
         self._say(_ENGINE, "starting Ray")
-        starting = self._starting or self.prepare()
-        self._engine = await asyncio.wrap_future(starting)
+        if self._engine is None:
+            self._engine = EngineStart(settings)
+        await asyncio.wrap_future(self._engine.engine)
         self._done(_ENGINE)
         await asyncio.gather(*(self._open(park, chosen) for park, chosen in self._files))
         self._jobs = self._queue(settings.whatif_slots or whatif_slots())
@@ -440,12 +426,3 @@ async def wait_for_file(path: Path) -> None:
 def alarm_command(verb: str, alarms: Sequence[str], by: str, note: str) -> dict[str, object]:
     """A command to the alarms of a park, as the journal keeps it."""
     return {"alarm": verb, "ids": list(alarms), "by": by, "note": note}
-
-
-def _stop_engine(starting: "Future[Engine]") -> None:
-    """Stop an engine, also one that is still starting."""
-    try:
-        engine = starting.result()
-    except TwinError:
-        return
-    engine.stop()
