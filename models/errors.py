@@ -93,7 +93,8 @@ class NotFound(InputError):
     """Nothing of that name; near names are offered."""
 
     def __init__(self, kind: str, name: str, known: tuple[str, ...] = ()) -> None:
-        super().__init__(f"no {kind} {name!r}", did_you_mean(name, known))
+        remedy = did_you_mean(name, known) or "nothing near it is known: check the spelling"
+        super().__init__(f"no {kind} {name!r}", remedy)
         near = tuple(get_close_matches(name, known, n=3))
         self.args = (kind, name, near)
         self.kind, self.name = kind, name

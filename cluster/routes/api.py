@@ -8,6 +8,7 @@ from cluster.ports import Operations, ParkService
 from cluster.routes import answers
 from cluster.routes.alarms import alarms_router
 from cluster.routes.endpoints import endpoints_router
+from cluster.routes.everywhere import everywhere_router, nowhere_router
 from cluster.routes.health import health_router, metrics_router
 from cluster.routes.ingest import ingest_router
 from cluster.routes.keeping import keeping_router
@@ -49,6 +50,8 @@ def create_api(service: ParkService, operations: Operations, version: str) -> Fa
         whatif_router(service),
         ingest_router(operations),
         keeping_router(operations),
+        everywhere_router(service),
+        nowhere_router(),
     ):
         house.include_router(router)
     api.include_router(house)

@@ -48,6 +48,9 @@ async def http(service):
         "/parks/small/kpis",
         "/parks/small/energy",
         "/parks/small/alarms",
+        "/alarms",
+        "/endpoints",
+        "/whatif",
         "/parks/small/endpoints",
         "/parks/small/whatif",
         "/whatif/schema",
@@ -241,3 +244,15 @@ async def test_a_surprise_is_told_without_its_inside(http, service, monkeypatch)
     answer = await http.get("/parks/small/figures")
     assert answer.status_code == 500
     assert "inside" not in answer.text
+
+
+async def test_a_path_that_is_none_is_told_and_never_answered_by_a_page(http):
+    answer = await http.get("/alarmz")
+    assert answer.status_code == 404
+    assert answer.json()["remedy"]
+
+
+async def test_lists_over_all_parks_say_the_park_of_each_row(http):
+    rows = (await http.get("/endpoints")).json()
+    assert rows
+    assert {row["park"] for row in rows} == {"small"}
