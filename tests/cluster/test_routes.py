@@ -246,10 +246,19 @@ async def test_a_surprise_is_told_without_its_inside(http, service, monkeypatch)
     assert "inside" not in answer.text
 
 
-async def test_a_path_that_is_none_is_told_and_never_answered_by_a_page(http):
-    answer = await http.get("/alarmz")
+async def test_a_path_that_is_none_is_told_and_never_answered_by_a_page(service):
+    api = create_api(service, service, "1.2.3")
+
+    @api.get("/{path:path}")  # what the pages put behind the interface
+    async def page(path: str) -> str:
+        return "a page"
+
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/api/v1/alarmz")
+        assert (await client.get("/energy")).json() == "a page"
     assert answer.status_code == 404
-    assert answer.json()["remedy"]
+    assert "openapi.json" in answer.json()["remedy"]
 
 
 async def test_lists_over_all_parks_say_the_park_of_each_row(http):
