@@ -7,7 +7,8 @@ A folder of segments ``<number>.seg``. A frame is::
 kind 1 is a batch (Arrow IPC stream, lz4), kind 2 an acknowledgement (no payload). A frame is
 written before its batch is delivered for the first time, so what was not acknowledged survives a
 kill of the process; `sync` says when it also survives a power cut. A segment is removed when all
-its batches are acknowledged. A torn tail is cut off at `open`.
+its batches are acknowledged. At `open` a torn tail is cut off, and a frame damaged before the end
+costs only itself.
 
 **When it is full** it takes nothing in (`DiskBufferFull`): the gateway then drops what is new,
 counts it, and covers it with a gap row. Dropping the oldest would tear a hole into numbered
@@ -39,6 +40,7 @@ _COVERED: Final = struct.Struct("<QBQQ")
 _BATCH: Final = 1
 _ACK: Final = 2
 _SUFFIX: Final = ".seg"
+_STREAM_MARK: Final = b"\xff\xff\xff\xff"
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -377,25 +379,52 @@ class DiskBuffer:
     def _scan(self, path: Path, found: dict[BatchId, _Place]) -> BatchId:
         """Read a segment's frames; return the highest acknowledgement in it."""
         number, data = int(path.stem), path.read_bytes()
-        acked, position = BatchId(0, 0), 0
-        while position + _FRAME.size <= len(data):
-            head = data[position : position + _FRAME.size]
-            size, _, kind, session, seq = _FRAME.unpack(head)
-            payload = data[position + _FRAME.size : position + _FRAME.size + size]
-            if len(payload) < size or not _valid(head, payload):
-                break
+        acked, position, whole, readable = BatchId(0, 0), 0, 0, 0
+        while position < len(data):
+            frame = _frame_at(data, position)
+            if frame is None:
+                position = _next_batch(data, position)
+                continue
+            kind, batch, size = frame
             if kind == _ACK:
-                acked = max(acked, BatchId(session, seq))
+                acked = max(acked, batch)
             else:
-                found[BatchId(session, seq)] = _Place(number, position, size)
+                found[batch] = _Place(number, position, size)
             position += _FRAME.size + size
-        self.damaged_bytes += len(data) - position
-        if position < len(data):
-            os.truncate(path, position)
-        self._sizes[number] = position
+            whole, readable = position, readable + _FRAME.size + size
+        self.damaged_bytes += len(data) - readable
+        if whole < len(data):
+            os.truncate(path, whole)
+        self._sizes[number] = whole
         self._live.setdefault(number, 0)
         self._writing = max(self._writing, number)
         return acked
+
+
+def _frame_at(data: bytes, position: int) -> tuple[int, BatchId, int] | None:
+    """Kind, number and payload size of the frame that begins here; None when none does."""
+    head = data[position : position + _FRAME.size]
+    if len(head) < _FRAME.size:
+        return None
+    size, _, kind, session, seq = _FRAME.unpack(head)
+    if kind not in {_BATCH, _ACK} or size > len(data) - position - _FRAME.size:
+        return None
+    payload = data[position + _FRAME.size : position + _FRAME.size + size]
+    return (kind, BatchId(session, seq), size) if _valid(head, payload) else None
+
+
+def _next_batch(data: bytes, damaged: int) -> int:
+    """Where the next batch begins after a damaged frame; the end of the data when there is none.
+
+    A payload begins with the mark of an Arrow stream. An acknowledgement that is stepped over costs
+    nothing: its batches are offered once more, and acknowledged again.
+    """
+    mark = data.find(_STREAM_MARK, damaged + _FRAME.size + 1)
+    while mark >= 0:
+        if _frame_at(data, mark - _FRAME.size) is not None:
+            return mark - _FRAME.size
+        mark = data.find(_STREAM_MARK, mark + 1)
+    return len(data)
 
 
 def _valid(head: bytes, payload: bytes) -> bool:

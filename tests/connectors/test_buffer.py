@@ -117,6 +117,25 @@ def test_a_flipped_bit_is_never_served(tmp_path):
     buffer.close()
 
 
+@given(flip=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=60, deadline=None)
+def test_a_flipped_bit_costs_only_its_own_batch_at_the_next_start(tmp_path_factory, flip, bit):
+    folder = tmp_path_factory.mktemp("flipped")
+    filled(folder, 6).close()
+    (segment,) = folder.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    hit = int(flip * len(data))
+    data[hit] ^= 1 << bit
+    segment.write_bytes(data)
+    again = DiskBuffer(folder)
+    lost = hit // (len(data) // 6) + 1
+    assert again.open() == tuple(BatchId(1, seq) for seq in range(1, 7) if seq != lost)
+    assert all(again.read(batch).equals(rows(batch.seq)) for batch in again.unacked)
+    assert again.damaged_bytes == len(data) // 6
+    assert again.renumber(2) == tuple(BatchId(2, seq) for seq in range(1, 6))
+    again.close()
+
+
 def test_what_is_left_can_be_numbered_anew_in_the_same_order(tmp_path):
     buffer = filled(tmp_path, 6, segment_bytes=2000)
     buffer.acked(BatchId(1, 2))
