@@ -8,7 +8,7 @@ need are kept. Everything here is part of the snapshot of the twin.
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Final
 
@@ -62,28 +62,21 @@ class Mark:
             code_s=totals.state_s[slots][:, :CODES],
         )
 
-    def moved(self, places: npt.NDArray[np.int64]) -> "Mark":
-        """The same mark for another list of tags: `places` holds old positions, -1 for new tags.
+    def moved(self, places: npt.NDArray[np.int64], now: "Mark") -> "Mark":
+        """The same mark for another list of tags: `places` holds old positions, -1 for new ones.
 
-        The sums of a new tag were 0 when this mark was set.
+        What a tag held when this mark was set is not known where it was not kept then, and need not
+        be 0: a tag that comes back has all its past in its sums. It counts from `now` on.
         """
-        known = places >= 0
-        at = np.where(known, places, 0)
         if not len(self.total):
-            n = len(places)
-            return Mark(
-                at_us=self.at_us,
-                total=np.zeros(n),
-                good_s=np.zeros(n),
-                covered_s=np.zeros(n),
-                code_s=np.zeros((n, CODES)),
-            )
+            return replace(now, at_us=self.at_us)
+        known, at = places >= 0, np.maximum(places, 0)
         return Mark(
             at_us=self.at_us,
-            total=np.where(known, self.total[at], 0.0),
-            good_s=np.where(known, self.good_s[at], 0.0),
-            covered_s=np.where(known, self.covered_s[at], 0.0),
-            code_s=np.where(known[:, None], self.code_s[at], 0.0),
+            total=np.where(known, self.total[at], now.total),
+            good_s=np.where(known, self.good_s[at], now.good_s),
+            covered_s=np.where(known, self.covered_s[at], now.covered_s),
+            code_s=np.where(known[:, None], self.code_s[at], now.code_s),
         )
 
 
@@ -166,14 +159,14 @@ class Marks:
     today: Today = field(default_factory=Today)
     turns: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
-    def follow(self, tags: npt.NDArray[np.int64]) -> None:
-        """Hold these tags from now on."""
+    def follow(self, tags: npt.NDArray[np.int64], now: Mark) -> None:
+        """Hold these tags from now on; `now` holds their sums."""
         if np.array_equal(tags, self.tags):
             return
         position = {int(tag): place for place, tag in enumerate(self.tags)}
         places = np.array([position.get(int(tag), -1) for tag in tags], np.int64)
-        self.midnight = self.midnight.moved(places) if self.midnight is not None else None
-        self.quarters = [mark.moved(places) for mark in self.quarters]
+        self.midnight = self.midnight.moved(places, now) if self.midnight is not None else None
+        self.quarters = [mark.moved(places, now) for mark in self.quarters]
         self.tags = tags
 
     def quarter_due(self, now_us: int) -> bool:

@@ -77,8 +77,8 @@ class FigureBook:
             The sums now, for `compute`.
         """
         atlas = self.atlas(state)
-        marks.follow(atlas.tags)
         now = Mark.take(state, totals, atlas.kept, now_us)
+        marks.follow(atlas.tags, now)
         if marks.quarter_due(now_us):
             if marks.quarters:
                 self._close_quarter(atlas, Window.between(marks.quarters[-1], now), marks)

@@ -151,6 +151,26 @@ def test_energy_of_a_site_comes_from_its_meter(at):
 M1, M2 = "acme/hall/l1/m1", "acme/hall/l1/m2"
 
 
+def test_a_meter_that_comes_back_brings_no_past_with_it(at):
+    bench = at(0)
+    bench.say({"acme/active_energy": 1000.0})
+    bench.tick()
+    bench.tick(3600.0)
+    bench.say({"acme/active_energy": 900_000.0})  # of another day, as far as the next one goes
+    bench.tick(23 * 3600.0)
+    every = bench.park.bindings
+    for bindings in ([b for b in every if b.path != "p/acme/active_energy"], every):
+        rows, _ = bench.dictionary.plan(bindings, bench.now_us)
+        bench.dictionary.add_rows(rows)
+        bench.state.add_rows(rows)
+        bench.logic.learn(bench.dictionary, bench.park.text)
+        bench.tick(60.0)
+    bench.now_us += 60 * 1_000_000
+    bench.say({"acme/active_energy": 900_007.0})
+    bench.tick()
+    assert bench.figure("site.acme.kwh_today") == pytest.approx(7.0)
+
+
 def run_line(bench):
     """06:00 to 10:00: press executes 3 h and is down 1 h; 330 pressed, 10 scrap; 320 packed, 2."""
     bench.say({f"{m}/{c}": 0.0 for m in (M1, M2) for c in ("part_count", "scrap_count")})
