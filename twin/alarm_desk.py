@@ -80,7 +80,7 @@ class AlarmDesk:
         obey = _VERBS.get(str(verb))
         if obey is None:
             raise InputError(f"no alarm command {verb!r}", f"known: {', '.join(_VERBS)}", "alarm")
-        by, note = str(data.get("by", "")).strip(), str(data.get("note", "")).strip()
+        by, note = str(data.get("by") or "").strip(), str(data.get("note") or "").strip()
         if not by:
             raise InputError("nobody is named", "say who does it", "by")
         records = self._named(data.get("ids"))
@@ -300,7 +300,7 @@ class AlarmDesk:
         if not isinstance(ids, list | tuple) or not ids:
             raise InputError("no alarm is named", "list their ids", "ids")
         for id_ in ids:
-            if id_ not in self._records:
+            if not isinstance(id_, str) or id_ not in self._records:
                 raise NotFound("alarm", str(id_), tuple(self._records))
         return [self._records[id_] for id_ in dict.fromkeys(ids)]
 
