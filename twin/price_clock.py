@@ -1,7 +1,12 @@
-"""What a kWh from the grid costs and emits at a park time."""
+"""What a kWh from the grid costs and emits at a park time.
+
+Where no edition of the tariff is in force (a pilot that ended) the price is not known, and so is
+no cost: NaN. A tick must not fail for it, since the twin would fail again at each replay.
+"""
 
 from models.bill import Grid, prices
 from models.emissions import grid_factors_vn
+from models.errors import InputError
 from models.tariff import tariff_named
 from twin.park import Park
 from twin.samples import from_us
@@ -21,12 +26,15 @@ class PriceClock:
         self._factor: tuple[int, float] = (-1, 0.0)
 
     def price_vnd_kwh(self, since_us: int, until_us: int) -> float:
-        """Mean price over an interval [VND/kWh], without VAT."""
+        """Mean price over an interval [VND/kWh], without VAT; NaN where none is known."""
         grid = Grid(start_us=since_us, step_us=max(1, until_us - since_us), steps=1)
-        return float(prices(self._tariff, grid, self._kv, self._holidays)[0])
+        try:
+            return float(prices(self._tariff, grid, self._kv, self._holidays)[0])
+        except InputError:
+            return float("nan")
 
     def price_now(self, now_us: int) -> float:
-        """Price at a time [VND/kWh]; looked up once per minute."""
+        """Price at a time [VND/kWh], NaN where none is known; looked up once per minute."""
         minute = now_us // 60_000_000
         if self._price[0] != minute:
             self._price = (minute, self.price_vnd_kwh(now_us, now_us + 1))

@@ -1,13 +1,17 @@
 """The logic inside a real shard: figures and alarms follow from the journal alone."""
 
+import math
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from models.errors import InputError
 from twin.park_logic import ParkLogic
-from twin.samples import sample_batch
+from twin.parkfile.load import read_park
+from twin.samples import sample_batch, to_us
 from twin.shard import Shard
 from twin.sim_disk import SimDisk
 
@@ -77,6 +81,23 @@ def test_a_command_it_cannot_obey_is_refused_with_a_reason(lived):
     shard, *_ = lived
     with pytest.raises(InputError, match="no alarm"):
         shard.command({"alarm": "acknowledge", "ids": ["x@y"], "by": "lan"}, shard.now_us)
+
+
+def test_a_tariff_that_has_ended_costs_nothing_known_and_stops_no_twin(small_park):
+    text = small_park.text.replace("vn_industrial_one_part", "vn_industrial_two_part_pilot")
+    park, end_us = read_park(text), to_us(datetime(2027, 8, 1, tzinfo=ZoneInfo(small_park.tz)))
+    disk = SimDisk()
+    shard, logic = opened(disk, park, end_us)
+    shard.apply_park(park.bindings, text, end_us)
+    for second in (-1, 900, 1800):
+        shard.tick(end_us + second * SECOND)
+        known = math.isfinite(logic.now.value[logic.book.layout.position["park.cost_today_mvnd"]])
+        assert known == (second < 0)
+    digest = shard.digest()
+    shard.close()
+    again, _ = opened(disk, park, end_us)
+    assert again.digest() == digest
+    again.close()
 
 
 def test_an_edited_park_brings_its_own_rules_also_after_a_restart(lived, small_park):
