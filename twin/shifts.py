@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -107,22 +106,24 @@ class Shifts:
                     yield from self._less_breaks(*_span(shift, day, self._local.zone))
 
     def _less_breaks(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        cuts = [begin]
-        days = {from_us(begin).astimezone(self._local.zone).date()}
-        days.add(from_us(end).astimezone(self._local.zone).date())
-        for day in sorted(days):
-            for pause in self._calendar.breaks:
-                low, high = _span(pause, day, self._local.zone)
-                if begin < low and high < end:
-                    cuts += [low, high]
-        yield from pairwise_spans([*sorted(cuts), end])
+        """What is left of a shift between its breaks; breaks may overlap, or stand at its ends."""
+        first = from_us(begin).astimezone(self._local.zone).date() - timedelta(days=1)
+        pauses = [
+            _span(pause, first + timedelta(days=ahead), self._local.zone)
+            for ahead in range(3)
+            for pause in self._calendar.breaks
+            if len(set(pause.split("-"))) == 2  # 12:00-12:00 is no break, not one of a day
+        ]
+        inside = [(max(low, begin), min(high, end)) for low, high in pauses]
+        cuts = _edges(sorted((low, high) for low, high in inside if low < high))
+        for work in _worked([begin, *cuts, end]):
+            if work[0] < work[1]:
+                yield work
 
 
-def pairwise_spans(edges: list[int]) -> Iterator[tuple[int, int]]:
+def _worked(edges: list[int]) -> Iterator[tuple[int, int]]:
     """Every second span between edges: work, pause, work, ..."""
-    for k, span in enumerate(pairwise(edges)):
-        if k % 2 == 0:
-            yield span
+    yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 def _edges(spans: list[tuple[int, int]]) -> list[int]:

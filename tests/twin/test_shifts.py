@@ -1,6 +1,7 @@
 import itertools
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,24 @@ def test_a_day_of_two_shifts_with_a_break_is_fifteen_and_a_half_hours():
     # 06:00-22:00 = 16 h, less half an hour of break; Friday 2026-11-20
     day = shifts(TWO)
     assert day.planned_s(local_us("2026-11-20T00:00"), local_us("2026-11-21T00:00")) == 15.5 * 3600
+
+
+@pytest.mark.parametrize(
+    ("shift", "breaks", "hours"),
+    [
+        ("06:00-14:00", ("12:00-13:00", "12:30-13:30"), 6.5),  # they overlap
+        ("06:00-14:00", ("13:30-14:00",), 7.5),  # at the shift's end
+        ("06:00-14:00", ("05:45-06:15",), 7.75),  # over its begin
+        ("06:00-14:00", ("12:00-12:30", "10:00-10:15"), 7.25),
+        ("06:00-14:00", ("15:00-16:00", "12:00-12:00"), 8.0),  # none inside
+        ("22:00-06:00", ("23:45-00:15", "02:00-02:30"), 7.0),  # over midnight
+        ("00:00-08:00", ("23:45-00:15",), 7.75),  # begun the day before
+    ],
+)
+def test_breaks_are_taken_off_once_wherever_they_stand(shift, breaks, hours):
+    plan = shifts(Calendar(shifts=(shift,), breaks=breaks))
+    wednesday, thursday = local_us("2026-11-18T21:00"), local_us("2026-11-19T21:00")
+    assert plan.planned_s(wednesday, thursday) == hours * 3600
 
 
 def test_sunday_is_off_and_a_swapped_working_day_is_on():
