@@ -128,6 +128,8 @@ KPI_LIST: Final = (
     Kpi(name="good_quantity", unit="", formula="GQ = PQ − SQ", of=lambda e: e.good),
 )
 """KPIs in the order they are listed."""
+_PACED: Final = ("effectiveness", "oee", "nee")
+"""KPIs that E above 100 % makes doubtful."""
 
 
 def kpi_tags(park: Park, dictionary: TagDictionary) -> tuple[int, ...]:
@@ -278,7 +280,7 @@ def _table(assets: list[str], elements: Elements, at_us: int, min_good: float) -
     good = np.nan_to_num(found.good_fraction)
     values = np.column_stack([kpi.of(elements) for kpi in KPI_LIST])
     uncertain = (good < min_good)[:, None] | np.zeros_like(values, np.bool_)
-    paced = [place for place, kpi in enumerate(KPI_LIST) if kpi.name in ("effectiveness", "oee")]
+    paced = [place for place, kpi in enumerate(KPI_LIST) if kpi.name in _PACED]
     uncertain[:, paced] |= found.doubtful[:, None]
     quality = np.where(uncertain, CLASS_UNCERTAIN, CLASS_GOOD)
     quality = np.where(np.isfinite(values), quality, CLASS_BAD).astype(np.uint8)

@@ -109,6 +109,22 @@ def test_too_little_observed_is_uncertain_and_too_fast_is_flagged(small_park, di
     assert value(table, "acme/hall/l1", "effectiveness")[0] > 100.0
 
 
+@pytest.mark.parametrize(
+    ("kpi", "quality"), [("effectiveness", 1), ("oee", 1), ("nee", 1), ("availability", 0)]
+)
+def test_a_planned_cycle_that_is_too_long_makes_all_that_rest_on_it_doubtful(
+    small_park, dictionary, kpi, quality
+):
+    table = kpis(
+        small_park,
+        dictionary,
+        rollup(dictionary, line_rows(SIX, parts=130.0)),
+        since_us=SIX,
+        until_us=SIX + HOUR_US,
+    )
+    assert value(table, "acme/hall/l1", kpi)[1] == quality
+
+
 def test_nothing_read_is_nothing_said(small_park, dictionary):
     table = kpis(
         small_park, dictionary, WINDOWS.empty_table(), since_us=SIX, until_us=SIX + HOUR_US
