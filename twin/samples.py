@@ -81,6 +81,7 @@ def from_us(us: int) -> datetime:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_10000_US: Final = 253_402_300_800_000_000
 
 
 def sample_batch(
@@ -149,7 +150,8 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     Raises
     ------
     InputError
-        When a column is missing, has another type, or holds a null it may not hold.
+        When a column is missing, has another type, or holds a null it may not hold; when a time
+        it was received at cannot be one.
     """
     if not batch.schema.equals(SAMPLES, check_metadata=False):
         raise InputError(
@@ -161,4 +163,10 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     for field in SAMPLES:
         if not field.nullable and batch.column(field.name).null_count:
             raise InputError("holds a null", "leave out rows without it", f"batch.{field.name}")
+    seen_us = column_us(batch, "seen_at")
+    if ((seen_us < 0) | (seen_us >= _YEAR_10000_US)).any():
+        # it stands in for a source time that is out of bounds, and files are named by their day
+        raise InputError(
+            "holds a time before 1970 or after 9999", "set the gateway's clock", "batch.seen_at"
+        )
     return batch
