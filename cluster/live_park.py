@@ -6,11 +6,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cluster import bindings, one_root
 from cluster.gateway_actor import GatewayActor
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _BEAT_S: Final = 1.0
 _ANSWER_S: Final = 30.0
+_PATIENT_S: Final = 3600.0
 _STUCK_BEATS: Final = 5
 
 
@@ -75,6 +77,7 @@ class LivePark:
         self._seq = 0
         self._heard_s = time.monotonic()
         self._failed_beats = 0
+        self._busy = 0
         self._counts: Counts | None = None
 
     @property
@@ -97,7 +100,7 @@ class LivePark:
         self._actor = cast("ActorHandle[object]", actor)
         gateway = GatewayActor.remote(self._gateway_settings(), name)
         self._gateway = cast("ActorHandle[object]", gateway)
-        born = cast("Born", await self.ask("born"))
+        born = cast("Born", await self.ask_patiently("born"))
         one_root.check(one_root.roots(), born.roots, f"the twin of {self.id}")
         self._learn(born.rows)
         self._tell_changes(born.changes)
@@ -152,7 +155,12 @@ class LivePark:
         """Tick the twin once a second and look at the gateway, for ever."""
         while True:
             began_s = time.monotonic()
-            await self.beat()
+            try:
+                await self.beat()
+            except Exception as error:
+                # The next beat may do: without beats the page would show old figures for ever.
+                logger.exception("a beat broke", extra={"park": self.id})
+                self.fault = f"the last beat broke ({type(error).__name__}: {error})"
             await asyncio.sleep(max(0.05, _BEAT_S - (time.monotonic() - began_s)))
 
     async def beat(self) -> None:
@@ -166,11 +174,22 @@ class LivePark:
         try:
             await self._look_at_gateway()
         except TwinError as error:
-            logger.warning("gateway is away", extra={"park": self.id, "cause": str(error)})
+            self._lost_gateway(error)
 
     async def _look_at_gateway(self) -> None:
         self.statuses = cast("list[EndpointStatus]", await self.ask_gateway("status"))
         self.measures = cast("GatewayMeasures", await self.ask_gateway("measures"))
+
+    def _lost_gateway(self, error: TwinError) -> None:
+        """What it said last does not hold any more: nobody knows how its endpoints are."""
+        logger.warning("gateway is away", extra={"park": self.id, "cause": str(error)})
+        self.measures = replace(self.measures, fault=str(error))
+        self.statuses = [
+            status
+            if status.state is EndpointState.DISABLED
+            else replace(status, state=EndpointState.OFFLINE, cause=str(error), values_per_s=0.0)
+            for status in self.statuses
+        ]
 
     def _take(self, pulse: Pulse) -> None:
         if self.pulse is not None and pulse.pid != self.pulse.pid:
@@ -186,7 +205,7 @@ class LivePark:
     async def _missed(self, error: TwinError) -> None:
         """A twin that answers but cannot go on is replaced: its journal has everything."""
         self.fault = str(error)
-        self._failed_beats += not isinstance(error, ActorAway)
+        self._failed_beats += not isinstance(error, ActorAway) and not self._busy
         logger.warning("no tick", extra={"park": self.id, "cause": str(error)})
         if self._failed_beats >= _STUCK_BEATS and self._actor is not None:
             self._failed_beats = 0
@@ -252,6 +271,16 @@ class LivePark:
         """Call a method of the twin and wait for its answer."""
         return await answered(self._actor, method, arguments, named, f"the twin of {self.id}")
 
+    async def ask_patiently(self, method: str, *arguments: object) -> object:
+        """Call a method of the twin that may take long; it is not held for stuck meanwhile."""
+        self._busy += 1
+        try:
+            return await answered(
+                self._actor, method, arguments, {}, f"the twin of {self.id}", _PATIENT_S
+            )
+        finally:
+            self._busy -= 1
+
     async def ask_gateway(self, method: str, *arguments: object) -> object:
         """Call a method of the gateway and wait for its answer."""
         return await answered(self._gateway, method, arguments, {}, f"the gateway of {self.id}")
@@ -313,6 +342,7 @@ async def answered(
     arguments: Sequence[object],
     named: Mapping[str, object],
     who: str,
+    patience_s: float = _ANSWER_S,
 ) -> object:
     """The answer of an actor; its errors as ours.
 
@@ -326,11 +356,15 @@ async def answered(
     if actor is None:
         raise Unavailable(f"{who} is starting", "wait some seconds")
     try:
-        return await asyncio.wait_for(getattr(actor, method).remote(*arguments, **named), _ANSWER_S)
+        return await asyncio.wait_for(
+            getattr(actor, method).remote(*arguments, **named), patience_s
+        )
     except RayTaskError as error:
         cause = error.cause
         raise cause if isinstance(cause, TwinError) else Unavailable(f"{who}: {cause}") from error
     except RayActorError as error:
         raise ActorAway(f"{who} is being restarted", "it is back in some seconds") from error
     except TimeoutError as error:
-        raise Unavailable(f"{who} does not answer within {_ANSWER_S:.0f} s") from error
+        raise Unavailable(f"{who} does not answer within {patience_s:.0f} s") from error
+    except RayError as error:
+        raise Unavailable(f"{who}: Ray lost the call ({type(error).__name__})") from error

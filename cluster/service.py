@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -44,7 +44,7 @@ from cluster.whatif_start import WhatifStart
 from cluster.whatif_tasks import PARK_WORK
 from cluster.workers import RayWorkers
 from connectors.clock import wall_us
-from models.errors import InputError, NotFound, TwinError, Unavailable
+from models.errors import Conflict, InputError, NotFound, TwinError, Unavailable
 from twin.disk import OsDisk
 from twin.park import Park
 from twin.parkfile.load import load_park, read_park
@@ -90,7 +90,7 @@ class Service:
     async def begin(self) -> None:
         """Start in the background; until it is done, questions get `Unavailable`."""
         self._say(_STORE, "opening the metadata store")
-        self._tasks.append(asyncio.create_task(self._start_all(), name="start"))
+        self._keep(self._start_all(), "start")
 
     async def end(self) -> None:
         """Stop everything: gateways, twins, Ray, store."""
@@ -124,7 +124,7 @@ class Service:
         self._done(_ENGINE)
         await asyncio.gather(*(self._open(park, chosen) for park, chosen in self._files))
         self._jobs = self._queue(settings.whatif_slots or whatif_slots())
-        self._tasks.append(asyncio.create_task(self._jobs.dispatch(), name="what-if"))
+        self._keep(self._jobs.dispatch(), "what-if")
 
     def _queue(self, slots: int) -> JobQueue:
         store, settings = self._need_store(), self.settings
@@ -147,7 +147,21 @@ class Service:
         await live.open()
         self._parks[park.id] = live
         self._done(part)
-        self._tasks.append(asyncio.create_task(live.keep_beating(), name=f"beat {park.id}"))
+        self._keep(live.keep_beating(), f"beat {park.id}")
+
+    def _keep(self, work: Coroutine[object, object, None], name: str) -> None:
+        """Run something in the background; when it ends by a fault, the parts say so."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error(
+                "a part of the service ended", exc_info=error, extra={"part": task.get_name()}
+            )
+            self._say(task.get_name(), f"failed: {type(error).__name__}: {error}")
 
     def _say(self, part: str, cause: str) -> None:
         self._parts[part] = Part(name=part, ok=False, cause=cause)
@@ -367,8 +381,7 @@ class Service:
 
     async def gateway_session(self, park: str, source: str) -> int:
         """Count a start of a gateway outside the service."""
-        self._park(park)
-        name = f"{park}-{source}"
+        name = stream_of(self._park(park), source)
         return await asyncio.to_thread(self._need_store().next_session, name, wall_us())
 
     async def ingest(
@@ -376,7 +389,7 @@ class Service:
     ) -> Receipt:
         """Take one numbered batch of a gateway outside the service."""
         live = self._park(park)
-        call = live.ask("deliver", f"{park}-{source}", session, seq, batch)
+        call = live.ask("deliver", stream_of(live, source), session, seq, batch)
         answer = cast("Delivered", await call)
         return Receipt(session=answer.session, acked_seq=answer.acked_seq, expect=answer.expect)
 
@@ -395,7 +408,7 @@ class Service:
     async def backup(self, park: str, to: str) -> Mapping[str, object]:
         """Back the memory of a park up into a new folder of the server."""
         live = self._park(park)
-        found = await live.ask("backup", to)
+        found = await live.ask_patiently("backup", to)
         await self._audit("", "backup", park, {"to": to})
         return cast("Mapping[str, object]", found)
 
@@ -421,6 +434,22 @@ async def wait_for_file(path: Path) -> None:
     raise Unavailable(
         f"the virtual plant does not start ({path} is missing)", "read logs/plant.out"
     )
+
+
+def stream_of(live: LivePark, source: str) -> str:
+    """Name of the numbered stream of a gateway outside the service.
+
+    Raises
+    ------
+    Conflict
+        When it is that of the service's own gateway, whose sessions another would end.
+    """
+    name = f"{live.id}-{source}"
+    if name == live.source:
+        raise Conflict(
+            f"source {source!r} is the service's own gateway", "give yours another name", "source"
+        )
+    return name
 
 
 def alarm_command(verb: str, alarms: Sequence[str], by: str, note: str) -> dict[str, object]:

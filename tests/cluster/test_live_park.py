@@ -1,0 +1,123 @@
+"""A park as the service sees it when its actors do not do as they should; they are stood in for."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import ray
+from ray.exceptions import ActorUnavailableError, RaySystemError
+
+from cluster import live_park
+from cluster.live_park import LivePark
+from cluster.ports import EndpointState, EndpointStatus
+from cluster.service import Service, stream_of
+from cluster.settings import ParkSettings, ServiceSettings
+from models.errors import Conflict, Unavailable
+from twin.parkfile.load import load_park
+
+PARK = Path(__file__).parents[2] / "examples" / "minimal.yaml"
+
+
+class Actor:
+    """Stands in for an actor handle: each method answers what it was given, or raises it."""
+
+    def __init__(self, **answers):
+        self._answers = answers
+
+    def __getattr__(self, method):
+        answer = self._answers[method]
+
+        class Method:
+            @staticmethod
+            async def remote(*_):
+                if isinstance(answer, asyncio.Event):
+                    await answer.wait()
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+        return Method
+
+
+@pytest.fixture
+def live(tmp_path):
+    return LivePark(
+        load_park(PARK), ParkSettings(file=str(PARK)), ServiceSettings(data=str(tmp_path)), None
+    )
+
+
+def endpoint(state):
+    return EndpointStatus(id="plc", url="opc.tcp://127.0.0.1:4840", state=state, values_per_s=9.0)
+
+
+async def test_endpoints_of_a_gateway_that_is_away_are_not_shown_as_connected(live):
+    away = Unavailable("no tick", "wait")
+    live._actor = Actor(tick=away)
+    live._gateway = Actor(status=ActorUnavailableError("gone", None))
+    live.statuses = [endpoint(EndpointState.CONNECTED), endpoint(EndpointState.DISABLED)]
+    await live.beat()
+    assert "is being restarted" in live.measures.fault
+    assert [s.state for s in live.statuses] == [EndpointState.OFFLINE, EndpointState.DISABLED]
+    assert (live.endpoints_up(), live.statuses[0].values_per_s) == (0, 0.0)
+
+
+async def test_beats_go_on_after_a_fault_nobody_thought_of(live, monkeypatch):
+    monkeypatch.setattr(live_park, "_BEAT_S", 0.01)
+    beats, third = [], asyncio.Event()
+
+    async def beat():
+        beats.append(live.fault)
+        if len(beats) == 3:
+            third.set()
+        raise ValueError("what is that?")
+
+    monkeypatch.setattr(live, "beat", beat)
+    beating = asyncio.create_task(live.keep_beating())
+    async with asyncio.timeout(10):
+        await third.wait()
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    assert "what is that?" in live.fault
+
+
+async def test_whatever_ray_says_is_an_error_of_ours(live):
+    live._actor = Actor(tick=RaySystemError("the store is gone"))
+    with pytest.raises(Unavailable, match="RaySystemError"):
+        await live.ask("tick")
+
+
+async def test_a_twin_that_is_backed_up_is_not_replaced_for_being_stuck(live, monkeypatch):
+    killed, done = [], asyncio.Event()
+    monkeypatch.setattr(ray, "kill", lambda actor, **_: killed.append(actor))
+    live._actor = Actor(tick=Unavailable("it does not answer"), backup=done)
+    live._gateway = Actor(status=[], measures=live.measures)
+    backup = asyncio.create_task(live.ask_patiently("backup", "/somewhere"))
+    await asyncio.sleep(0)
+    for _ in range(12):
+        await live.beat()
+    assert not killed
+    done.set()
+    await backup
+    for _ in range(5):
+        await live.beat()
+    assert killed == [live._actor]
+
+
+def test_nobody_delivers_under_the_name_of_the_services_own_gateway(live):
+    assert stream_of(live, "hall-2") == "small-hall-2"
+    with pytest.raises(Conflict, match="own gateway"):
+        stream_of(live, "gateway")
+
+
+async def test_a_part_that_ended_by_a_fault_is_told(tmp_path):
+    service = Service(ServiceSettings(data=str(tmp_path)))
+
+    async def dispatch():
+        raise RuntimeError("disk image is malformed")
+
+    service._keep(dispatch(), "what-if")
+    await asyncio.gather(*service._tasks, return_exceptions=True)
+    await asyncio.sleep(0)
+    (part,) = await service.parts()
+    assert (part.name, part.ok) == ("what-if", False)
+    assert "malformed" in part.cause
