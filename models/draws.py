@@ -215,19 +215,30 @@ def share_of(start: np.uint64, k: int) -> float:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def read_table(table: npt.NDArray[np.float64], share: float) -> float:
-    """Quantile of a share, by linear interpolation between the knots."""
+def place_of(share: float) -> float:
+    """Where a share stands among the knots: the number of the one below, and how far beyond it."""
     # the runs of knots get finer upwards, so the place is the largest of four lines: no branch,
-    # and narrow integers, so that a loop over it runs in vector registers
+    # so that a loop over it runs in vector registers
     line_0, line_1 = share * _PER_0, _FROM_1 + (share - _END_0) * _PER_1
     line_2, line_3 = _FROM_2 + (share - _END_1) * _PER_2, _FROM_3 + (share - _END_2) * _PER_3
     body = line_0 if line_0 > line_1 else line_1
     tail = line_2 if line_2 > line_3 else line_3
     place = body if body > tail else tail
-    place = place if place < _LAST_PLACE else _LAST_PLACE
+    return place if place < _LAST_PLACE else _LAST_PLACE
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def read_place(table: npt.NDArray[np.float64], place: float) -> float:
+    """Quantile at a place, by linear interpolation between the knots."""
     knot = np.uint32(np.int32(place))
     low = table[knot]
     return float(low + (place - np.float64(np.int32(place))) * (table[knot + np.uint32(1)] - low))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def read_table(table: npt.NDArray[np.float64], share: float) -> float:
+    """Quantile of a share."""
+    return read_place(table, place_of(share))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -33,6 +33,8 @@ from models.draws import (
     Law,
     Stream,
     left_over,
+    place_of,
+    read_place,
     read_table,
     share_of,
     tables,
@@ -522,7 +524,7 @@ _BIN_TICKS: Final = 8
 _BINS: Final = 9
 _LEDGER: Final = 10
 _BEGUN: Final = 11
-_DRAWN: Final = 12
+_FAILED: Final = 12
 _TO_FAIL: Final = 13
 _WORK_LEFT: Final = 14
 _REPAIR_LEFT: Final = 15
@@ -544,7 +546,15 @@ _FOR_PROCESS: Final = int(Stream.PROCESS)
 _FOR_FAILURE: Final = int(Stream.TIME_TO_FAIL)
 _FOR_REPAIR: Final = int(Stream.TIME_TO_REPAIR)
 _BLOCK: Final = 64
-"""Processing times are drawn in blocks: a tight loop is worth three times a lone draw."""
+"""Jobs are drawn in blocks: a tight loop is worth three times a lone draw."""
+_AFTER: Final = 0
+_LIMIT: Final = 1
+_FAILURES: Final = 2
+_REPAIRED: Final = 3
+_STOP_COLUMNS: Final = 4
+"""Columns of a stop, a job of the block with failures in it: the job's place in the block (-1 for
+the block's start), and after it: the worked time of the next failure, the failures so far and the
+repairs of the block."""
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -554,21 +564,105 @@ def _ticks(table: Floats, share: float, scale: float) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _refill(
-    block: Ints,
-    shares: Floats,
-    walk: npt.NDArray[np.uint64],
-    first: int,
-    table: Floats,
-    scale: float,
+def _draw_jobs(
+    jobs: Ints, row: Floats, walk: np.uint64, first: int, table: Floats, scale: float
 ) -> None:
-    """Draw the processing times from number `first` on [ticks]; two loops, so that each runs in
-    vector registers.
+    """Draw the processing times from number `first` on [ticks].
+
+    One loop for each step, of a length known beforehand: all but the reading of the table run in
+    vector registers. The same numbers as `_ticks`.
     """
-    for i in range(len(block)):
-        shares[i] = share_of(walk[2], first + i)
-    for i in range(len(block)):
-        block[i] = _ticks(table, shares[i], scale)
+    for i in range(_BLOCK):
+        row[i] = share_of(walk, first + i)
+    for i in range(_BLOCK):
+        row[i] = place_of(row[i])
+    for i in range(_BLOCK):
+        row[i] = read_place(table, row[i])
+    per_unit = scale * TICKS_PER_S
+    for i in range(_BLOCK):
+        jobs[i] = max(int(row[i] * per_unit + 0.5), 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fold_repairs(
+    jobs: Ints,
+    worked: Ints,
+    stops: Ints,
+    walks: npt.NDArray[np.uint64],
+    fail_table: Floats,
+    repair_table: Floats,
+    fail_scale: float,
+    repair_scale: float,
+) -> int:
+    """Lengthen each job by the repairs that fall into it; return how many stops there are.
+
+    Failures fall at worked times, which no waiting shifts: so a job's whole length is known
+    before the line has run. ``worked[i]`` becomes the work before job i; ``stops[0]`` holds the
+    state at the start of the block.
+    """
+    total, number = 0, 0
+    limit, failures, repaired = stops[0, _LIMIT], stops[0, _FAILURES], stops[0, _REPAIRED]
+    for i in range(len(jobs)):
+        worked[i] = total
+        total += jobs[i]
+        if total > limit:
+            while total > limit:
+                repair = _ticks(repair_table, share_of(walks[1], failures), repair_scale)
+                failures += 1
+                limit += _ticks(fail_table, share_of(walks[0], failures), fail_scale)
+                jobs[i] += repair
+                repaired += repair
+            number += 1
+            stops[number, _AFTER] = i
+            stops[number, _LIMIT] = limit
+            stops[number, _FAILURES] = failures
+            stops[number, _REPAIRED] = repaired
+    worked[len(jobs)] = total
+    return number
+
+
+@numba.njit(cache=True, nogil=True)
+def _last_stop(stops: Ints, number: int, job: int) -> int:
+    """The last stop before a job of the block."""
+    while stops[number, _AFTER] >= job:
+        number -= 1
+    return number
+
+
+@numba.njit(cache=True, nogil=True)
+def _settle(
+    hands: Ints,
+    hand: int,
+    first: int,
+    job: int,
+    at: int,
+    blocked: int,
+    worked: Ints,
+    stops: Ints,
+    number: int,
+) -> None:
+    """Write the jobs first … job - 1 of the block, all within one bin and shift, to the hand.
+
+    Of the time since the hand stood, what was not worked, repaired or blocked was starved.
+    """
+    stop = _last_stop(stops, number, job)
+    hands[hand + _TO_FAIL] = stops[stop, _LIMIT] - worked[job]
+    hands[hand + _FAILED] = stops[stop, _FAILURES]
+    count = job - first
+    if count <= 0:
+        return
+    before = _last_stop(stops, number, first)
+    work = worked[job] - worked[first]
+    down = stops[stop, _REPAIRED] - stops[before, _REPAIRED]
+    hands[hand + _SPENT + _WORKING] += work
+    hands[hand + _SPENT + _DOWN] += down
+    hands[hand + _SPENT + _BLOCKED] += blocked
+    hands[hand + _SPENT + _STARVED] += at - hands[hand + _AT] - work - down - blocked
+    hands[hand + _AT] = at
+    hands[hand + _BEGUN] += count
+    hands[hand + _ENTERED] += count
+    hands[hand + _LEFT] += count
+    hands[hand + _MADE] += count
 
 
 @numba.njit(cache=True, nogil=True)
@@ -654,6 +748,56 @@ def _job(hands: Ints, hand: int, shifts: Ints, ledger: Ints) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
+def _part(
+    hands: Ints,
+    hand: int,
+    ready: int,
+    need: int,
+    space: int,
+    walks: npt.NDArray[np.uint64],
+    fail_table: Floats,
+    repair_table: Floats,
+    fail_scale: float,
+    repair_scale: float,
+    shifts: Ints,
+    ledger: Ints,
+) -> int:
+    """Take one part through a machine, over edges of bins and shifts and through failures.
+
+    `need` is its processing time, -1 for a part that is in the machine already; `space` is when
+    the next buffer has a place. Returns when it left, `NEVER` when the horizon came first.
+    """
+    horizon = hands[hand + _HORIZON]
+    if need >= 0:
+        _wait(hands, hand, ready, _STARVED, shifts, ledger)
+        if hands[hand + _AT] >= horizon:
+            return NEVER
+        hands[hand + _WORK_LEFT] = need
+        hands[hand + _BEGUN] += 1
+        hands[hand + _ENTERED] += 1
+    through = _job(hands, hand, shifts, ledger)
+    while not through and hands[hand + _TO_FAIL] == 0 and hands[hand + _REPAIR_LEFT] == 0:
+        failures = hands[hand + _FAILED]
+        share = share_of(walks[1], failures)
+        hands[hand + _REPAIR_LEFT] = _ticks(repair_table, share, repair_scale)
+        share = share_of(walks[0], failures + 1)
+        hands[hand + _TO_FAIL] = _ticks(fail_table, share, fail_scale)
+        hands[hand + _FAILED] = failures + 1
+        through = _job(hands, hand, shifts, ledger)
+    if not through or hands[hand + _AT] >= horizon:
+        return NEVER
+    _wait(hands, hand, space, _BLOCKED, shifts, ledger)
+    if hands[hand + _AT] >= horizon:
+        return NEVER
+    if hands[hand + _AT] >= hands[hand + _EDGE]:
+        _turn(hands, hand, shifts, ledger)
+    hands[hand + _WORK_LEFT] = -1
+    hands[hand + _LEFT] += 1
+    hands[hand + _MADE] += 1
+    return int(hands[hand + _AT])
+
+
+@numba.njit(cache=True, nogil=True)
 def _simulate(
     line_of: Ints,
     replication: Ints,
@@ -683,8 +827,9 @@ def _simulate(
 ) -> None:
     """Run the recursion lane by lane; arrays as in `simulate_lines`, the state is changed.
 
-    The frequent case (no failure, no edge of a bin or shift inside a job) is written out; every
-    other goes through `_wait` and `_job`.
+    The parts that are inside at the start go one by one through `_part`. After them all machines
+    count alike, so jobs are drawn in blocks, repairs folded in, and a part that leaves a machine
+    before its next edge costs two maxima and a sum; only one that does not goes through `_part`.
     """
     lanes, width = work_left.shape
     seed, horizon, bin_ticks, bins, given = settings
@@ -693,12 +838,21 @@ def _simulate(
     while ring < buffers.max() + 2:
         ring *= 2
     mask = ring - 1
-    gone = np.zeros((width + 1) * ring, np.int64)  # departures of the last parts at each machine
+    gone = np.zeros((width + 1, ring), np.int64)  # departures of the last parts at each machine
     hands = np.zeros(width * _COLUMNS, np.int64)
     walks = np.zeros((width, 3), np.uint64)
     waiting = np.zeros(width, np.int64)  # parts in front of each machine at the start
-    process = np.empty((width, _BLOCK), np.int64)
-    shares = np.empty(_BLOCK)
+    row = np.empty(_BLOCK)
+    jobs = np.empty((width, _BLOCK), np.int64)
+    worked = np.empty((width, _BLOCK + 1), np.int64)
+    stops = np.zeros((width, _BLOCK + 1, _STOP_COLUMNS), np.int64)
+    stopped = np.zeros(width, np.int64)  # number of stops in each machine's block
+    settled = np.zeros(width, np.int64)  # jobs of the block that the hand knows of
+    left_at = np.zeros(width, np.int64)  # last departure
+    blocked = np.zeros(width, np.int64)  # since the hand stood
+    edge = np.zeros(width, np.int64)  # a part that leaves before it is a simple one
+    kept_from = np.zeros(width, np.int64)
+    behind = np.zeros(width, np.int64)  # a part needs the place of the one so many before it
     for lane in range(lanes):
         s, r = line_of[lane], replication[lane]
         inside = 0
@@ -718,6 +872,7 @@ def _simulate(
             walks[j, 2] = walk_start(seed, _FOR_PROCESS, r, keys[s, j])
             hands[hand + _TO_FAIL] = to_fail[lane, j]
             hands[hand + _REPAIR_LEFT] = repair_left[lane, j]
+            hands[hand + _FAILED] = failed[lane, j]
             if fail_law[s, j] < 0:
                 hands[hand + _TO_FAIL] = NEVER
                 hands[hand + _REPAIR_LEFT] = 0
@@ -734,113 +889,176 @@ def _simulate(
                 hands[hand + _REPAIR_LEFT] = _work(hands, hand, repair, _DOWN, shifts, ledger)
         place = width - 1  # where the next part that is inside at the start stands
         taken = work_left[lane, place] < 0  # whether the part in that machine is already set
-        n = 0
-        while True:
-            j = 0
-            loaded = False
+        for n in range(inside):
+            while taken and waiting[place] == 0:
+                place -= 1
+                taken = work_left[lane, place] < 0
+            loaded = not taken
+            if taken:
+                waiting[place] -= 1
+            taken = True
+            slot = n & mask
+            for j in range(place):
+                gone[j, slot] = 0
             ready = 0
-            if n < inside:
-                while taken and waiting[place] == 0:
-                    place -= 1
-                    taken = work_left[lane, place] < 0
-                j = place
-                if taken:
-                    waiting[place] -= 1
-                else:
-                    taken = True
-                    loaded = True
-                for upstream in range(j):
-                    gone[upstream * ring + (n & mask)] = 0
-            elif given:
-                number = arrived[lane] + hands[_ENTERED]
-                if number >= arrivals.shape[1]:
-                    break
-                ready = max(arrivals[lane, number], 0)
-                if ready >= horizon:
-                    break
-            while j < width:
+            for j in range(place, width):
                 hand = j * _COLUMNS
-                at = hands[hand + _AT]
-                need = 0
+                need = -1
                 if not loaded:
-                    ready = max(ready, at)
-                    if ready <= hands[hand + _EDGE] and hands[hand + _UP]:
-                        hands[hand + _SPENT + _STARVED] += ready - at
-                        hands[hand + _AT] = ready
-                    else:
-                        _wait(hands, hand, ready, _STARVED, shifts, ledger)
-                    at = hands[hand + _AT]
-                    if at >= horizon:
-                        break
-                    number = hands[hand + _BEGUN]
-                    if number >= hands[hand + _DRAWN]:
-                        law = laws[cycle_law[s, j]]
-                        _refill(process[j], shares, walks[j], number, law, cycle_scale[lane, j])
-                        hands[hand + _DRAWN] = number + _BLOCK
-                    need = process[j, number + _BLOCK - hands[hand + _DRAWN]]
-                    hands[hand + _WORK_LEFT] = need
-                    hands[hand + _BEGUN] = number + 1
-                    hands[hand + _ENTERED] += 1
-                if (
-                    not loaded
-                    and need <= hands[hand + _TO_FAIL]
-                    and at + need <= hands[hand + _EDGE]
-                    and hands[hand + _UP]
-                    and hands[hand + _REPAIR_LEFT] == 0
-                ):
-                    hands[hand + _SPENT + _WORKING] += need
-                    hands[hand + _TO_FAIL] -= need
-                    hands[hand + _WORK_LEFT] = 0
-                    at += need
-                    hands[hand + _AT] = at
-                else:
-                    loaded = False
-                    through = _job(hands, hand, shifts, ledger)
-                    while not through and hands[hand + _TO_FAIL] == 0:
-                        if hands[hand + _REPAIR_LEFT] > 0:
-                            break
-                        share = share_of(walks[j, 1], failed[lane, j])
-                        hands[hand + _REPAIR_LEFT] = _ticks(
-                            laws[repair_law[s, j]], share, repair_scale[lane, j]
-                        )
-                        failed[lane, j] += 1
-                        share = share_of(walks[j, 0], failed[lane, j])
-                        hands[hand + _TO_FAIL] = _ticks(
-                            laws[fail_law[s, j]], share, fail_scale[lane, j]
-                        )
-                        through = _job(hands, hand, shifts, ledger)
-                    at = hands[hand + _AT]
-                    if not through:
-                        break
-                if at >= horizon:
-                    break
+                    share = share_of(walks[j, 2], hands[hand + _BEGUN])
+                    need = _ticks(laws[cycle_law[s, j]], share, cycle_scale[lane, j])
+                loaded = False
                 ahead = n - buffers[s, j] - 1
-                if ahead >= 0 and j + 1 < width:
-                    space = max(gone[(j + 1) * ring + (ahead & mask)], at)
-                    if space <= hands[hand + _EDGE] and hands[hand + _UP]:
-                        hands[hand + _SPENT + _BLOCKED] += space - at
-                        hands[hand + _AT] = space
-                    else:
-                        _wait(hands, hand, space, _BLOCKED, shifts, ledger)
-                    at = hands[hand + _AT]
-                    if at >= horizon:
-                        break
-                if at >= hands[hand + _EDGE]:
-                    _turn(hands, hand, shifts, ledger)
-                ready = at
-                hands[hand + _WORK_LEFT] = -1
-                gone[j * ring + (n & mask)] = at
-                if hands[hand + _LEFT] < kept:
-                    departures[lane, j, hands[hand + _LEFT]] = at
-                hands[hand + _LEFT] += 1
-                hands[hand + _MADE] += 1
-                j += 1
-            if j < width:
-                for stuck in range(j, width):
-                    gone[stuck * ring + (n & mask)] = NEVER
-                if j == 0 and hands[_AT] >= horizon and n >= inside:
+                ready = _part(
+                    hands,
+                    hand,
+                    ready,
+                    need,
+                    gone[j + 1, ahead & mask] if ahead >= 0 else 0,
+                    walks[j],
+                    laws[fail_law[s, j]],
+                    laws[repair_law[s, j]],
+                    fail_scale[lane, j],
+                    repair_scale[lane, j],
+                    shifts,
+                    ledger,
+                )
+                if ready >= horizon:
+                    for stuck in range(j, width):
+                        gone[stuck, slot] = NEVER
                     break
-            n += 1
+                gone[j, slot] = ready
+                if hands[hand + _LEFT] <= kept:
+                    departures[lane, j, hands[hand + _LEFT] - 1] = ready
+        reach = width  # machines that can still begin a part
+        for j in range(width - 1, -1, -1):
+            hand = j * _COLUMNS
+            if hands[hand + _AT] >= horizon:
+                reach = j
+            left_at[j] = hands[hand + _AT]
+            blocked[j] = 0
+            edge[j] = hands[hand + _EDGE] if hands[hand + _UP] else 0
+            kept_from[j] = hands[hand + _LEFT] - inside
+            behind[j] = buffers[s, j] + 1
+        first = inside
+        more = True
+        while reach > 0 and more:
+            for j in range(reach):
+                hand = j * _COLUMNS
+                _draw_jobs(
+                    jobs[j],
+                    row,
+                    walks[j, 2],
+                    hands[hand + _BEGUN],
+                    laws[cycle_law[s, j]],
+                    cycle_scale[lane, j],
+                )
+                stops[j, 0, _AFTER] = -1
+                stops[j, 0, _LIMIT] = hands[hand + _TO_FAIL]
+                stops[j, 0, _FAILURES] = hands[hand + _FAILED]
+                stops[j, 0, _REPAIRED] = 0
+                stopped[j] = _fold_repairs(
+                    jobs[j],
+                    worked[j],
+                    stops[j],
+                    walks[j],
+                    laws[fail_law[s, j]],
+                    laws[repair_law[s, j]],
+                    fail_scale[lane, j],
+                    repair_scale[lane, j],
+                )
+                settled[j] = 0
+            ended = _BLOCK
+            for i in range(_BLOCK):
+                n = first + i
+                ready = 0
+                if given:
+                    number = arrived[lane] + n - inside
+                    ready = horizon
+                    if number < arrivals.shape[1]:
+                        ready = max(arrivals[lane, number], 0)
+                    if ready >= horizon:
+                        more = False
+                        ended = i
+                        break
+                slot = n & mask
+                stuck = -1
+                for j in range(reach):
+                    done = max(ready, left_at[j]) + jobs[j, i]
+                    ahead = n - behind[j]
+                    space = gone[j + 1, np.uintp(ahead & mask)] if ahead >= 0 else 0
+                    out = max(done, space)
+                    if out < edge[j]:
+                        blocked[j] += out - done
+                    else:
+                        hand = j * _COLUMNS
+                        _settle(
+                            hands,
+                            hand,
+                            settled[j],
+                            i,
+                            left_at[j],
+                            blocked[j],
+                            worked[j],
+                            stops[j],
+                            stopped[j],
+                        )
+                        blocked[j] = 0
+                        settled[j] = i + 1
+                        out = _part(
+                            hands,
+                            hand,
+                            ready,
+                            worked[j, i + 1] - worked[j, i],
+                            space,
+                            walks[j],
+                            laws[fail_law[s, j]],
+                            laws[repair_law[s, j]],
+                            fail_scale[lane, j],
+                            repair_scale[lane, j],
+                            shifts,
+                            ledger,
+                        )
+                        if out >= horizon:
+                            stuck = j
+                            break
+                        edge[j] = hands[hand + _EDGE] if hands[hand + _UP] else 0
+                    left_at[j] = out
+                    gone[j, slot] = out
+                    if kept > 0 and n + kept_from[j] < kept:
+                        departures[lane, j, n + kept_from[j]] = out
+                    ready = out
+                if stuck >= 0:
+                    for j in range(stuck + 1, reach):
+                        _settle(
+                            hands,
+                            j * _COLUMNS,
+                            settled[j],
+                            i,
+                            left_at[j],
+                            blocked[j],
+                            worked[j],
+                            stops[j],
+                            stopped[j],
+                        )
+                    reach = stuck
+                    if reach == 0:
+                        break
+                gone[reach, slot] = NEVER if reach < width else 0
+            for j in range(reach):
+                _settle(
+                    hands,
+                    j * _COLUMNS,
+                    settled[j],
+                    ended,
+                    left_at[j],
+                    blocked[j],
+                    worked[j],
+                    stops[j],
+                    stopped[j],
+                )
+                blocked[j] = 0
+            first += _BLOCK
         for j in range(width):
             hand = j * _COLUMNS
             _wait(hands, hand, horizon, _STARVED, shifts, ledger)
@@ -849,6 +1067,7 @@ def _simulate(
             repair_left[lane, j] = hands[hand + _REPAIR_LEFT]
             to_fail[lane, j] = hands[hand + _TO_FAIL] if fail_law[s, j] >= 0 else -1
             begun[lane, j] = hands[hand + _BEGUN]
+            failed[lane, j] = hands[hand + _FAILED]
             if j > 0:
                 level[lane, j - 1] += hands[hand - _COLUMNS + _LEFT] - hands[hand + _ENTERED]
         arrived[lane] += hands[_ENTERED]
