@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -31,6 +32,8 @@ DURATIONS: Final = frozenset({"horizon_us", "every_us"})
 _XLSX_ROWS: Final = 1_048_575
 _SPOOL_BYTES: Final = 16 * 2**20
 _MICRO: Final = 1_000_000
+_FORMULA: Final = re.compile(r"[\s\x00]*[=+\-@＝＋－＠]")
+"""What a spreadsheet takes for a formula; it looks past blanks and at full-width signs too."""
 
 
 def iso(us: int) -> str:
@@ -149,7 +152,7 @@ def _csv(table: pa.Table, lang: str) -> bytes:
 
 def _cell(value: object) -> object:
     """A cell; a text that a spreadsheet would run as a formula is quoted."""
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"}:
+    if isinstance(value, str) and _FORMULA.match(value):
         return f"'{value}"
     return "" if value is None else value
 
@@ -166,7 +169,13 @@ def _xlsx(table: pa.Table) -> bytes:
             "format",
         )
     with SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
-        options = {"constant_memory": True, "strings_to_formulas": False, "remove_timezone": True}
+        options = {
+            "constant_memory": True,
+            "remove_timezone": True,
+            # A text of a plant stays a text: no formula, and no link to a file or a page.
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+        }
         with xlsxwriter.Workbook(cast("Path", file), options) as book:
             sheet = book.add_worksheet("parktwin")
             when = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"})

@@ -1,6 +1,8 @@
 """How values leave: JSON with UTC times, and tables in five formats that read back the same."""
 
+import csv
 import io
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +96,24 @@ def test_english_csv_has_commas_and_points():
 def test_a_sheet_is_a_zip_and_holds_real_numbers():
     body = render(table(), "xlsx")
     assert body[:2] == b"PK"
+
+
+def test_a_sheet_makes_no_link_and_no_formula_of_a_text():
+    texts = ["http://elsewhere.vn/", r"external:\\host\x.xlsx", "=1+1", "{=1+1}", "mailto:a@b"]
+    with zipfile.ZipFile(io.BytesIO(render(pa.table({"text": texts}), "xlsx"))) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+        assert not any("worksheets/_rels" in name for name in book.namelist())
+    assert "<hyperlink" not in sheet
+    assert "<f>" not in sheet
+    assert all(f"<t>{text}</t>" in sheet for text in texts)
+
+
+@pytest.mark.parametrize("lang", ["vi", "en"])
+@pytest.mark.parametrize("text", ["=1+1", "@x", "\t=1+1", "\r=1", " +1", "\n-1", "＝1+1"])
+def test_no_spreadsheet_finds_a_formula_in_a_csv(text, lang):
+    body = render(pa.table({"text": [text], "value": [-1.0]}), "csv", lang).decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(body, newline=""), delimiter=";" if lang == "vi" else ","))
+    assert rows[1] == [f"'{text}", "-1,0" if lang == "vi" else "-1.0"]
 
 
 def test_an_unknown_format_is_refused_with_those_there_are():
