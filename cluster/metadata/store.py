@@ -8,8 +8,9 @@ from typing import Final, cast
 
 import orjson
 from sqlalchemy import CursorResult, Engine, delete, select, update
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, defer
 
 from cluster.metadata.connect import connect
 from cluster.metadata.tables import (
@@ -49,9 +50,11 @@ class MetadataStore:
         try:
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
-        except OperationalError as error:
+        except IntegrityError:
+            raise
+        except (DatabaseError, InterfaceError, PoolTimeout) as error:
             raise Unavailable(
-                f"the metadata store does not answer ({error.orig})",
+                f"the metadata store does not answer ({getattr(error, 'orig', error)})",
                 "look at its disk or its server; it is tried again at the next call",
             ) from error
 
@@ -168,8 +171,13 @@ class MetadataStore:
             return row
 
     def runs(self, park: str | None = None, limit: int = 500) -> list[RunRow]:
-        """Runs, newest first."""
-        wanted = select(RunRow).order_by(RunRow.created_us.desc(), RunRow.id).limit(limit)
+        """Runs, newest first, without their plans (each holds a whole snapshot)."""
+        wanted = (
+            select(RunRow)
+            .options(defer(RunRow.plan))
+            .order_by(RunRow.created_us.desc(), RunRow.id)
+            .limit(limit)
+        )
         if park is not None:
             wanted = wanted.where(RunRow.park == park)
         with self._session() as session:
@@ -243,19 +251,23 @@ class MetadataStore:
             )
 
     def requeue(self, run: str, error: str) -> None:
-        """Put a running run back into the queue, with why its attempt failed."""
+        """Put a running run back into the queue, with why its attempt failed.
+
+        Without a reason the service ended: that counts as no attempt.
+        """
         with self._session() as session:
             row = session.get_one(RunRow, run)
             if row.state == RunState.RUNNING:
                 row.state, row.owner, row.error = RunState.QUEUED, "", error
+                row.attempt -= not error
 
     def release(self, owner: str) -> None:
-        """Put everything an owner still holds back into the queue."""
+        """Put everything an owner still holds back into the queue; no attempt is counted."""
         with self._session() as session:
             session.execute(
                 update(RunRow)
                 .where(RunRow.owner == owner, RunRow.state == RunState.RUNNING)
-                .values(state=RunState.QUEUED, owner="")
+                .values(state=RunState.QUEUED, owner="", attempt=RunRow.attempt - 1)
             )
 
     def requeue_stale(self, before_us: int, attempts: int, now_us: int) -> tuple[int, int]:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from sqlalchemy import inspect
 
 from cluster.metadata.connect import FILE, connect
 from cluster.metadata.store import REGISTERED
 from cluster.metadata.tables import Base, EndpointRow, NoteRow, ParkRow, RunRow
 from cluster.metadata.upgrade import open_store, upgrade
 from cluster.ports import RunState
-from models.errors import Conflict, Corrupt, NewerFormat, NotFound
+from models.errors import Conflict, Corrupt, NewerFormat, NotFound, Unavailable
 
 NOW_US = 1_795_000_000_000_000
 
@@ -125,6 +126,36 @@ def test_silent_runs_go_back_to_the_queue_until_their_attempts_are_used_up(store
     ended = store.run("r")
     assert ended.state == RunState.FAILED
     assert "3 times" in ended.error
+
+
+def test_a_service_that_ends_costs_its_runs_no_attempt(store):
+    store.add_run(a_run("r"))
+    for _ in range(5):
+        assert store.claim_run("me", NOW_US).attempt == 1
+        store.release("me")
+        assert store.claim_run("me", NOW_US).attempt == 1
+        store.requeue("r", "")
+    store.claim_run("me", NOW_US)
+    store.requeue("r", "its process died")
+    assert store.claim_run("me", NOW_US).attempt == 2
+
+
+def test_a_list_of_runs_leaves_their_plans_in_the_store(store):
+    store.add_run(a_run("r"))
+    store.keep_plan("r", b"a whole snapshot", NOW_US)
+    (listed,) = store.runs("small")
+    assert "plan" in inspect(listed).unloaded
+    assert (listed.spec, store.run("r").plan) == ("kind: WhatIf", b"a whole snapshot")
+
+
+def test_a_damaged_store_is_an_error_of_ours(store, tmp_path):
+    store.add_run(a_run("r"))
+    store.close()
+    for side in (tmp_path / "data").glob(f"{FILE}-*"):
+        side.unlink()
+    (tmp_path / "data" / FILE).write_bytes(b"no database at all" * 1000)
+    with pytest.raises(Unavailable, match="not a database"):
+        store.claim_run("me", NOW_US)
 
 
 def test_a_queued_run_is_cancelled_at_once_and_a_running_one_is_asked(store):
