@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache, lru_cache
 from typing import Final
 
 import numba
@@ -101,14 +102,17 @@ class Law:
         return Law(name=f"{factor:g} * {self.name}", table=tuple(factor * q for q in self.table))
 
 
+@cache
 def knot_shares() -> Floats:
-    """Return the cumulative shares of the knots, [KNOTS], from 0 to `CLIP`."""
-    return np.concatenate(
-        (
-            _STEP_0 * np.arange(_FROM_1),
-            _END_0 + _STEP_1 * np.arange(_FROM_2 - _FROM_1),
-            _END_1 + _STEP_2 * np.arange(_FROM_3 - _FROM_2),
-            _END_2 + _STEP_3 * np.arange(KNOTS - _FROM_3),
+    """Return the cumulative shares of the knots, [KNOTS], from 0 to `CLIP`; not to be written."""
+    return _fixed(
+        np.concatenate(
+            (
+                _STEP_0 * np.arange(_FROM_1),
+                _END_0 + _STEP_1 * np.arange(_FROM_2 - _FROM_1),
+                _END_1 + _STEP_2 * np.arange(_FROM_3 - _FROM_2),
+                _END_2 + _STEP_3 * np.arange(KNOTS - _FROM_3),
+            )
         )
     )
 
@@ -136,7 +140,7 @@ def gamma(mean: float, cv: float) -> Law:
     """Gamma law by mean and coefficient of variation (standard deviation over mean)."""
     _check_positive(mean=mean, cv=cv)
     shape = cv**-2
-    values = special.gammaincinv(shape, knot_shares()) * (mean / shape)
+    values = _gamma_quantiles(shape) * (mean / shape)
     return _fitted(f"gamma(mean={mean:g}, cv={cv:g})", values, mean)
 
 
@@ -144,7 +148,7 @@ def lognormal(mean: float, cv: float) -> Law:
     """Lognormal law by mean and coefficient of variation."""
     _check_positive(mean=mean, cv=cv)
     sigma = math.sqrt(math.log1p(cv * cv))
-    values = np.exp(math.log(mean) - sigma * sigma / 2.0 + sigma * special.ndtri(knot_shares()))
+    values = np.exp(math.log(mean) - sigma * sigma / 2.0 + sigma * _normal_quantiles())
     return _fitted(f"lognormal(mean={mean:g}, cv={cv:g})", values, mean)
 
 
@@ -343,6 +347,23 @@ def key_of(name: str) -> int:
     for byte in name.encode():
         word = ((word ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
     return word >> 1
+
+
+@lru_cache(maxsize=64)
+def _gamma_quantiles(shape: float) -> Floats:
+    """Quantiles of a gamma law of scale 1: slow to invert, and a park has few shapes."""
+    return _fixed(special.gammaincinv(shape, knot_shares()))
+
+
+@cache
+def _normal_quantiles() -> Floats:
+    return _fixed(special.ndtri(knot_shares()))
+
+
+def _fixed(values: Floats) -> Floats:
+    """Make values that are kept unwritable."""
+    values.flags.writeable = False
+    return values
 
 
 def _fitted(name: str, values: Floats, mean: float) -> Law:

@@ -21,6 +21,7 @@ import orjson
 from models.errors import InputError, InvalidInput, Problem
 from models.statistics import enough
 from twin.parkfile.load import read_park
+from twin.parkfile.schema import ParkFile
 from twin.whatif.compare import BranchResult, band_table, kpi_table, pair_table, result_hash
 from twin.whatif.lanes import Lanes
 from twin.whatif.origin import read_origin
@@ -222,7 +223,7 @@ def _compiled(data: bytes) -> _Compiled:
     """Read a plan once per process; pieces of one plan share it."""
     plan = Plan.from_bytes(data)
     spec, document = parse_whatif(plan.text)
-    park = read_park(plan.park_text).spec
+    park = _park(plan.park_text)
     check_whatif(spec, park, document)
     snapshot = Snapshot.from_json(plan.snapshot)
     past = _past(plan, spec)
@@ -243,6 +244,12 @@ def _compiled(data: bytes) -> _Compiled:
         branches=branches,
         measures=frozenset().union(*(branch.measures for branch in branches.values())),
     )
+
+
+@lru_cache(maxsize=2)
+def _park(text: str) -> ParkFile:
+    """Read a park file once per process: it changes seldom, and is half of a plan's reading."""
+    return read_park(text).spec
 
 
 def _first(plan: Plan) -> WhatIf:
@@ -268,7 +275,7 @@ def _past(plan: Plan, spec: WhatIf) -> Past | None:
         hours = parent.horizon / 3600
         raise _fault(f"run {origin.run} ends {hours:g} h after its start", "fork it earlier")
     before = _past(plan.parent, parent)
-    park = read_park(plan.park_text).spec
+    park = _park(plan.park_text)
     changes = (*(before.changes if before else ()), *parent.branches[branch])
     steps = origin.after_us // STEP_US
     return Past(
