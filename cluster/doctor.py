@@ -18,7 +18,8 @@ from typing import Final
 from cluster import one_root, processes
 from cluster.engine import Engine, EngineSettings
 from cluster.layout import DataFolder
-from models.errors import TwinError
+from cluster.supervisor import port_is_free
+from models.errors import Conflict, TwinError
 
 OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
 _GIB: Final = 2**30
@@ -79,13 +80,18 @@ def worst(findings: Iterable[Finding]) -> str:
     return max((f.state for f in findings), key=order.index, default=OK)
 
 
+def _judged(check: str, detail: str, remedy: str, *, good: bool, otherwise: str = WARN) -> Finding:
+    """A finding that is ok, or else has a state and a remedy."""
+    if good:
+        return Finding(check=check, state=OK, detail=detail)
+    return Finding(check=check, state=otherwise, detail=detail, remedy=remedy)
+
+
 def _python() -> Finding:
     good = sys.version_info[:2] >= _PYTHON and sys.maxsize > 2**32
-    return Finding(
-        check="python",
-        state=OK if good else BAD,
-        detail=f"{platform.python_version()} at {sys.executable}",
-        remedy="" if good else "install a 64-bit Python 3.11 or newer",
+    detail = f"{platform.python_version()} at {sys.executable}"
+    return _judged(
+        "python", detail, "install a 64-bit Python 3.11 or newer", good=good, otherwise=BAD
     )
 
 
@@ -109,39 +115,24 @@ def _install() -> Finding:
 
 def _openmp() -> Finding:
     found = ctypes.util.find_library("gomp")
-    if found or sysconfig.get_platform().startswith("macosx"):
-        return Finding(check="libgomp", state=OK, detail=str(found or "part of the system"))
-    return Finding(
-        check="libgomp",
-        state=WARN,
-        detail="the OpenMP library is missing, LightGBM needs it",
-        remedy="apt install libgomp1",
-    )
+    if found is None and sysconfig.get_platform().startswith("macosx"):
+        found = "part of the system"
+    detail = found or "the OpenMP library is missing, LightGBM needs it"
+    return _judged("libgomp", detail, "apt install libgomp1", good=found is not None)
 
 
 def _locale() -> Finding:
     encoding = locale.getpreferredencoding(do_setlocale=False)
     good = encoding.lower().replace("-", "") == "utf8"
-    return Finding(
-        check="locale",
-        state=OK if good else WARN,
-        detail=encoding,
-        remedy="" if good else "set LANG=C.UTF-8, or Vietnamese names print wrongly",
-    )
+    remedy = "set LANG=C.UTF-8, or Vietnamese names print wrongly"
+    return _judged("locale", encoding, remedy, good=good)
 
 
 def _port(port: int) -> Finding:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            return Finding(
-                check="port",
-                state=WARN,
-                detail=f"127.0.0.1:{port} cannot be opened ({error.strerror})",
-                remedy="stop what listens there (it may be parktwin), or choose another --port",
-            )
+    try:
+        port_is_free("127.0.0.1", port)
+    except Conflict as error:
+        return Finding(check="port", state=WARN, detail=error.what, remedy=error.remedy)
     return Finding(check="port", state=OK, detail=f"127.0.0.1:{port} is free")
 
 
@@ -167,13 +158,10 @@ def _rights(data: Path) -> Finding:
 def _disk(data: Path) -> Finding:
     usage = shutil.disk_usage(_existing(data))
     free = usage.free / usage.total
-    state = BAD if free < _DISK_BAD else WARN if free < _DISK_WARN else OK
-    return Finding(
-        check="disk",
-        state=state,
-        detail=f"{usage.free / _GIB:.1f} GiB free, {free:.0%}",
-        remedy="" if state == OK else "free disk space: below 10 % what-if stops, below 5 % ingest",
-    )
+    detail = f"{usage.free / _GIB:.1f} GiB free, {free:.0%}"
+    remedy = "free disk space: below 10 % what-if stops, below 5 % ingest"
+    otherwise = BAD if free < _DISK_BAD else WARN
+    return _judged("disk", detail, remedy, good=free >= _DISK_WARN, otherwise=otherwise)
 
 
 def _shared_memory() -> Finding:
@@ -181,24 +169,15 @@ def _shared_memory() -> Finding:
     if not shm.is_dir():
         return Finding(check="shared memory", state=UNKNOWN, detail="no /dev/shm")
     free = shutil.disk_usage(shm).free
-    good = free >= _SHM_BYTES
-    return Finding(
-        check="shared memory",
-        state=OK if good else WARN,
-        detail=f"{free / _GIB:.1f} GiB free in {shm}",
-        remedy="" if good else "give the container --shm-size=1g, or Ray spills to the disk",
-    )
+    detail = f"{free / _GIB:.1f} GiB free in {shm}"
+    remedy = "give the container --shm-size=1g, or Ray spills to the disk"
+    return _judged("shared memory", detail, remedy, good=free >= _SHM_BYTES)
 
 
 def _memory() -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    good = total >= _MEMORY_BYTES
-    return Finding(
-        check="memory",
-        state=OK if good else WARN,
-        detail=f"{total / _GIB:.1f} GiB, {os.cpu_count()} CPU(s)",
-        remedy="" if good else "4 GiB are needed for the demo",
-    )
+    detail = f"{total / _GIB:.1f} GiB, {os.cpu_count()} CPU(s)"
+    return _judged("memory", detail, "4 GiB are needed for the demo", good=total >= _MEMORY_BYTES)
 
 
 def _short_temp() -> Finding:
@@ -223,14 +202,10 @@ def _time() -> Finding:
         status = _clock_status()
     except (OSError, AttributeError):
         return Finding(check="time", state=UNKNOWN, detail="this system does not tell")
-    if status & _STA_UNSYNC:
-        return Finding(
-            check="time",
-            state=WARN,
-            detail="the clock is not synchronised, or no time service says so",
-            remedy="run chrony or systemd-timesyncd; receive times and leases depend on it",
-        )
-    return Finding(check="time", state=OK, detail="the clock is synchronised")
+    good = not status & _STA_UNSYNC
+    told = "synchronised" if good else "not synchronised, or no time service says so"
+    remedy = "run chrony or systemd-timesyncd; receive times and leases depend on it"
+    return _judged("time", f"the clock is {told}", remedy, good=good)
 
 
 def _clock_status() -> int:

@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 
@@ -60,16 +60,8 @@ def at_most(
     n: int = 1,
 ) -> Figure:
     """A figure that shall not exceed a limit."""
-    return Figure(
-        name=name,
-        value=value,
-        unit=unit,
-        target=f"<= {limit:g} {unit}",
-        holds=value <= limit,
-        peer=peer,
-        peer_value=peer_value,
-        n=n,
-    )
+    plain = Figure(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, n=n)
+    return replace(plain, target=f"<= {limit:g} {unit}", holds=value <= limit)
 
 
 def at_least(
@@ -83,16 +75,8 @@ def at_least(
     n: int = 1,
 ) -> Figure:
     """A figure that shall reach a limit."""
-    return Figure(
-        name=name,
-        value=value,
-        unit=unit,
-        target=f">= {limit:g} {unit}",
-        holds=value >= limit,
-        peer=peer,
-        peer_value=peer_value,
-        n=n,
-    )
+    plain = Figure(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, n=n)
+    return replace(plain, target=f">= {limit:g} {unit}", holds=value >= limit)
 
 
 def median(values: Sequence[float]) -> float:
