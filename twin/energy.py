@@ -4,7 +4,7 @@ A pure function of 15-minute rollups. Windows of the tariff begin and end on qua
 row never mixes two prices; coarser intervals keep one row per window.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -39,23 +39,43 @@ ENERGY: Final = pa.schema(
 )
 """Flows: ``grid``, ``solar``, ``battery_in``, ``battery_out``, ``load`` (grid + solar + out − in),
 ``site:<id>`` and ``aggregated`` (load less the sites). ``measured`` is the observed share of the
-interval. Cost (without VAT) and emissions (location-based) stand with what is bought: the grid; at
-the same price and factor with sites and the aggregated rest; null elsewhere."""
+interval; an asset of the park that has no meter counts as not observed. Cost (without VAT) and
+emissions (location-based) stand with what is bought: the grid; at the same price and factor with
+sites and the aggregated rest; null elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Meter:
-    """A tag and how it becomes kWh: ``counter`` as it is, ``power`` from its integral in kW·s."""
+    """A tag and how it becomes kWh: ``counter`` as it is, ``power`` from its integral in kW·s.
 
-    tag: int
+    Of a power that runs both ways, a ``one_way`` meter counts what its sign makes positive.
+    """
+
     counter: bool
+    tag: int = -1
     sign: float = 1.0
+    one_way: bool = False
+
+
+_COUNTER: Final = _Meter(counter=True)
+_POWER: Final = _Meter(counter=False)
+_GIVING: Final = _Meter(counter=False, one_way=True)
+_CHARGING: Final = _Meter(counter=False, sign=-1.0, one_way=True)
+"""A battery's power is positive when it gives; of a quarter hour its net counts."""
+
+
+@dataclass(slots=True)
+class _Flow:
+    """The meters of a flow, and how many of its assets have none."""
+
+    meters: list[_Meter] = field(default_factory=list)
+    unmetered: int = 0
 
 
 def energy_tags(park: Park, dictionary: TagDictionary) -> tuple[int, ...]:
     """Tags whose rollups `energy_table` needs."""
     meters = _meters(park, dictionary)
-    return tuple(dict.fromkeys(m.tag for found in meters.values() for m in found))
+    return tuple(dict.fromkeys(m.tag for found in meters.values() for m in found.meters))
 
 
 def energy_table(
@@ -124,30 +144,36 @@ class _Money:
         self.factor = np.array([known[year] for year in years], np.float64)
 
 
-def _meters(park: Park, dictionary: TagDictionary) -> dict[str, list[_Meter]]:
+def _meters(park: Park, dictionary: TagDictionary) -> dict[str, _Flow]:
     """The meters of each measured flow."""
-    found: dict[str, list[_Meter]] = {}
+    found: dict[str, _Flow] = {}
 
-    def add(flow: str, asset: str, metric: str, *, counter: bool, sign: float = 1.0) -> bool:
+    def add(flow: str, asset: str, metric: str, meter: _Meter) -> bool:
         path = f"{park.id}/{asset}/{metric}"
         if path not in dictionary:
             return False
         tag = dictionary.of_path(path).tag
-        found.setdefault(flow, []).append(_Meter(tag=tag, counter=counter, sign=sign))
+        found.setdefault(flow, _Flow()).meters.append(replace(meter, tag=tag))
         return True
 
+    def add_first(flow: str, asset: str, *ways: tuple[str, _Meter]) -> None:
+        """The first way that is mapped; an asset without any is not metered."""
+        if not any(add(flow, asset, metric, meter) for metric, meter in ways):
+            found.setdefault(flow, _Flow()).unmetered += 1
+
+    counter = ("active_energy", _COUNTER)
+    power = ("active_power", _POWER)
     for node in park.of_type("transformer"):
-        add("grid", node.id, "active_power", counter=False)
+        add_first("grid", node.id, power)
     for node in park.of_type("pv"):
-        if not add("solar", node.id, "active_energy", counter=True):
-            add("solar", node.id, "active_power", counter=False)
+        add_first("solar", node.id, counter, power)
     for node in park.of_type("bess"):
-        add("battery_in", node.id, "energy_in", counter=True)
-        add("battery_out", node.id, "energy_out", counter=True)
+        add_first("battery_in", node.id, ("energy_in", _COUNTER), ("active_power", _CHARGING))
+        add_first("battery_out", node.id, ("energy_out", _COUNTER), ("active_power", _GIVING))
     for node in park.of_type("site"):
         flow = f"site:{node.id}"
-        if not add(flow, node.id, "active_energy", counter=True):
-            add(flow, node.id, "active_power", counter=False)
+        if not add(flow, node.id, *counter):
+            add(flow, node.id, *power)
     return found
 
 
@@ -156,9 +182,12 @@ def _flows(
 ) -> dict[str, tuple[Floats, Floats]]:
     """Energy and observed share of each flow per step; a flow without any row is NaN there."""
     meters = _meters(park, dictionary)
-    flows = {flow: _measured(found, rows, grid) for flow, found in meters.items()}
-    none = (np.zeros(grid.steps), np.ones(grid.steps))
-    parts = [flows.get(name, none) for name in ("grid", "solar", "battery_out", "battery_in")]
+    flows = {name: _measured(flow, rows, grid) for name, flow in meters.items() if flow.meters}
+    nothing = np.zeros(grid.steps)
+    blind = {name: (nothing, nothing) for name, flow in meters.items() if not flow.meters}
+    none = (nothing, np.ones(grid.steps))
+    names = ("grid", "solar", "battery_out", "battery_in")
+    parts = [flows.get(name, blind.get(name, none)) for name in names]
     signs = (1.0, 1.0, 1.0, -1.0)
     load = sum((sign * part[0] for sign, part in zip(signs, parts, strict=True)), none[0])
     seen = np.min([part[1] for part in parts], axis=0)
@@ -170,21 +199,23 @@ def _flows(
     return flows
 
 
-def _measured(meters: list[_Meter], rows: pa.Table, grid: Grid) -> tuple[Floats, Floats]:
+def _measured(flow: _Flow, rows: pa.Table, grid: Grid) -> tuple[Floats, Floats]:
+    assets = len(flow.meters) + flow.unmetered
     kwh, seen = np.zeros(grid.steps), np.zeros(grid.steps)
     came = np.zeros(grid.steps, np.bool_)
     at = rows.column("at").cast(pa.int64()).to_numpy()
     tags = rows.column("tag").to_numpy()
-    for meter in meters:
+    for meter in flow.meters:
         mine = np.flatnonzero(tags == meter.tag)
         step = (at[mine] - grid.start_us) // STEP_US
         inside = (step >= 0) & (step < grid.steps)
         mine, step = mine[inside], step[inside]
         column = "increase" if meter.counter else "integral"
         value = rows.column(column).to_numpy()[mine].astype(np.float64)
-        kwh[step] += meter.sign * np.nan_to_num(value) / (1.0 if meter.counter else 3600.0)
+        energy = meter.sign * np.nan_to_num(value) / (1.0 if meter.counter else 3600.0)
+        kwh[step] += np.maximum(energy, 0.0) if meter.one_way else energy
         good = rows.column("good_s").to_numpy()[mine].astype(np.float64)
-        seen[step] += np.nan_to_num(good) / _STEP_S / len(meters)
+        seen[step] += np.nan_to_num(good) / _STEP_S / assets
         came[step] = True
     return np.where(came, kwh, np.nan), np.clip(seen, 0.0, 1.0)
 

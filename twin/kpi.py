@@ -41,7 +41,8 @@ KPIS: Final = pa.schema(
     ]
 )
 """One row per asset (empty for the park), window and KPI; ``value`` is null without a divisor,
-``quality`` is 0 good, 1 uncertain (too little observed, or E above 100 %), 2 without a value."""
+``quality`` is 0 good, 1 uncertain (too little observed, a ratio or E above 100 %), 2 without a
+value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +283,8 @@ def _table(assets: list[str], elements: Elements, at_us: int, min_good: float) -
     uncertain = (good < min_good)[:, None] | np.zeros_like(values, np.bool_)
     paced = [place for place, kpi in enumerate(KPI_LIST) if kpi.name in _PACED]
     uncertain[:, paced] |= found.doubtful[:, None]
+    shares = np.array([kpi.unit == "%" for kpi in KPI_LIST])
+    uncertain |= shares & (np.nan_to_num(values) > 100.0 + 1e-9)
     quality = np.where(uncertain, CLASS_UNCERTAIN, CLASS_GOOD)
     quality = np.where(np.isfinite(values), quality, CLASS_BAD).astype(np.uint8)
     n = len(KPI_LIST)

@@ -125,6 +125,18 @@ def test_a_planned_cycle_that_is_too_long_makes_all_that_rest_on_it_doubtful(
     assert value(table, "acme/hall/l1", kpi)[1] == quality
 
 
+def test_more_work_than_was_planned_is_shown_and_doubtful(small_park, dictionary):
+    # shifts begin at 06:00, so 05:00-07:00 holds one hour of plan; 7200 s less 600 s set-up
+    start = SIX - HOUR_US
+    rows = line_rows(start, executing=7200.0, parts=200.0)
+    table = kpis(
+        small_park, dictionary, rollup(dictionary, rows), since_us=start, until_us=SIX + HOUR_US
+    )
+    overtime = value(table, "acme/hall/l1", "availability", start)
+    assert overtime == (pytest.approx(100 * 6600 / 3600), 1)
+    assert value(table, "acme/hall/l1", "quality_ratio", start)[1] == 0
+
+
 def test_nothing_read_is_nothing_said(small_park, dictionary):
     table = kpis(
         small_park, dictionary, WINDOWS.empty_table(), since_us=SIX, until_us=SIX + HOUR_US
@@ -188,6 +200,54 @@ def test_energy_flows_cost_and_carbon_by_window(small_park, dictionary):
     assert sum(r["kwh"] for r in flow(table, "aggregated")) == pytest.approx(2 * 2360)
     assert flow(table, "site:acme")[0]["measured"] == pytest.approx(0.5)
     assert flow(table, "solar")[0]["cost_vnd"] is None
+
+
+def without(dictionary, *paths):
+    """The same dictionary with some paths not mapped."""
+    keep = [r.binding for r in dictionary.open.values() if r.binding.path not in paths]
+    made = TagDictionary(dictionary.rows)
+    made.add_rows(made.plan(keep, 1)[0])
+    return made
+
+
+def quarter(park, dictionary, *rows):
+    at = [(path, SIX, {"good_s": 900.0, **sums}) for path, sums in rows]
+    return energy_table(
+        park, dictionary, rollup(dictionary, at), since_us=SIX, until_us=SIX + STEP_US
+    )
+
+
+@pytest.mark.parametrize(("kw", "out", "charged"), [(4000.0, 1000.0, 0.0), (-2000.0, 0.0, 500.0)])
+def test_a_battery_without_counters_is_told_by_its_power(small_park, dictionary, kw, out, charged):
+    known = without(dictionary, "p/bess1/energy_in", "p/bess1/energy_out")
+    table = quarter(
+        small_park,
+        known,
+        *((f"ss1/{t}/active_power", {"integral": 1000.0 * 900}) for t in ("t1", "t2")),
+        ("pv1/active_energy", {"increase": 0.0}),
+        ("bess1/active_power", {"integral": kw * 900}),
+    )
+    assert flow(table, "battery_out")[0]["kwh"] == pytest.approx(out)
+    assert flow(table, "battery_in")[0]["kwh"] == pytest.approx(charged)
+    assert flow(table, "load")[0]["kwh"] == pytest.approx(500.0 + out - charged)
+    assert flow(table, "load")[0]["measured"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("unmapped", "measured"),
+    [
+        (("p/ss1/t2/active_power",), 0.5),
+        (("p/pv1/active_energy", "p/pv1/active_power"), 0.0),
+        ((), 1.0),
+    ],
+)
+def test_what_has_no_meter_is_not_called_measured(small_park, dictionary, unmapped, measured):
+    known = without(dictionary, *unmapped)
+    rows = [(f"ss1/{t}/active_power", {"integral": 1000.0 * 900}) for t in ("t1", "t2")]
+    rows += [("pv1/active_energy", {"increase": 1.0})]
+    rows += [(f"bess1/{way}", {"increase": 0.0}) for way in ("energy_in", "energy_out")]
+    table = quarter(small_park, known, *(r for r in rows if f"p/{r[0]}" in known))
+    assert flow(table, "load")[0]["measured"] == pytest.approx(measured)
 
 
 def test_an_interval_without_rows_is_null_not_nought(small_park, dictionary):
