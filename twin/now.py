@@ -13,7 +13,7 @@ from twin.estimate import Estimates
 from twin.figure_specs import FigureLayout, layout_of
 from twin.figures import FigureSpec, Now
 from twin.flow_now import FlowNow
-from twin.marks import Mark, Marks, Window
+from twin.marks import QUARTER_US, Mark, Marks, Window
 from twin.moment import HOUR_S, Moment, Page
 from twin.output_now import OutputNow
 from twin.park import Park
@@ -28,6 +28,8 @@ from twin.working_hours import WorkingHours
 
 TURN_WINDOW_US: Final = 3_600_000_000
 TURNS_KEPT: Final = 2000
+_WHOLE_S: Final = 0.9 * QUARTER_US / 1e6
+"""Shorter than this it is no quarter hour: the mean of ten seconds is no peak of a bill."""
 
 
 class FigureBook:
@@ -126,7 +128,7 @@ class FigureBook:
         today = marks.today
         today.cost_vnd += kwh * self._clock.price_vnd_kwh(window.since_us, window.until_us)
         today.co2_kg += kwh * self._clock.factor(window.until_us)
-        if window.seconds > 0.0:
+        if window.seconds >= _WHOLE_S:
             mean_mw = kwh * HOUR_S / window.seconds / 1e3
             today.peak_mw = float(np.nanmax([today.peak_mw, mean_mw]))
 
