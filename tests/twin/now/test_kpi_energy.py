@@ -128,7 +128,8 @@ def test_a_planned_cycle_that_is_too_long_makes_all_that_rest_on_it_doubtful(
 def test_more_work_than_was_planned_is_shown_and_doubtful(small_park, dictionary):
     # shifts begin at 06:00, so 05:00-07:00 holds one hour of plan; 7200 s less 600 s set-up
     start = SIX - HOUR_US
-    rows = line_rows(start, executing=7200.0, parts=200.0)
+    rows = line_rows(start, parts=200.0)
+    rows[0] = ("acme/hall/l1/m1/item_state", start, state(c3=7200.0))
     table = kpis(
         small_park, dictionary, rollup(dictionary, rows), since_us=start, until_us=SIX + HOUR_US
     )
