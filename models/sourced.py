@@ -31,8 +31,9 @@ class Provenance:
 
     Parameters
     ----------
-    source
-        Document, or what stands in for it.
+    source, source_vi
+        Document, or what stands in for it, in English and in Vietnamese; one that has no
+        Vietnamese name keeps the English one.
     dated
         Day of that document; None when it is not known.
     status
@@ -45,6 +46,7 @@ class Provenance:
     dated: date | None
     status: Status
     note: str = ""
+    source_vi: str = ""
 
 
 class Dated(Protocol):

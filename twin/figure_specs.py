@@ -6,10 +6,11 @@ from types import MappingProxyType
 from typing import Final
 
 from models.emissions import grid_factors_vn
+from models.sourced import Provenance, Status
 from models.tariff import tariff_named
 from twin.figure_kinds import FIGURE_KINDS, SCOPE_OF_TYPE, FigureKind
 from twin.figures import FigureSpec
-from twin.label import Label
+from twin.label import NO_LABEL, Label
 from twin.park import AssetNode, Park
 from twin.parkfile.schema import Berth, Dock, Gate, WastewaterPlant, Yard
 
@@ -80,7 +81,7 @@ def _spec(
     scope: str,
     node: AssetNode | None,
     kind: FigureKind,
-    tables: Mapping[str, str],
+    tables: Mapping[str, Label],
     mapped: frozenset[str],
 ) -> FigureSpec:
     label = kind.label
@@ -102,7 +103,7 @@ def _spec(
         formula=kind.formula,
         inputs=_inputs(park, scope, node, kind.name, mapped),
         source=kind.source,
-        table=tables.get(kind.name, "") if node is None else "",
+        table=tables.get(kind.name, NO_LABEL) if node is None else NO_LABEL,
     )
 
 
@@ -123,17 +124,35 @@ def _full(park: Park, asset: str, figure: str) -> float | None:
             return None
 
 
-def _tables(park: Park, year: int) -> Mapping[str, str]:
+def _tables(park: Park, year: int) -> Mapping[str, Label]:
     """Figure → the dated table behind it, with its status."""
     tariff = tariff_named(park.spec.utilities.electricity.connection.tariff)
     prices, windows = tariff.prices[-1], tariff.windows[-1]
-    cost = (
-        f"{tariff.id}: {prices.provenance.source} ({prices.provenance.status}); "
-        f"{windows.provenance.source} ({windows.provenance.status})"
-    )
+    cost = _joined(f"{tariff.id}: ", _named(prices.provenance), "; ", _named(windows.provenance))
     factor = grid_factors_vn().newest(year)
-    carbon = f"{factor.provenance.source}, {factor.year} ({factor.provenance.status})"
+    carbon = _named(factor.provenance, f", {factor.year}")
     return dict.fromkeys(_COST, cost) | dict.fromkeys(_CARBON, carbon)
+
+
+_STATUS_VI: Final[Mapping[Status, str]] = {
+    Status.VERIFIED: "đã đối chiếu",
+    Status.SECONDARY: "nguồn thứ cấp",
+    Status.ASSUMED: "giả định",
+}
+
+
+def _named(found: Provenance, more: str = "") -> Label:
+    """A source with its status, in both languages."""
+    return Label(
+        vi=f"{found.source_vi or found.source}{more} ({_STATUS_VI[found.status]})",
+        en=f"{found.source}{more} ({found.status})",
+    )
+
+
+def _joined(*parts: str | Label) -> Label:
+    """Labels, and what stands between them, as one."""
+    labels = [part if isinstance(part, Label) else Label(vi=part, en=part) for part in parts]
+    return Label(vi="".join(each.vi for each in labels), en="".join(each.en for each in labels))
 
 
 _PARK_INPUTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {

@@ -58,7 +58,8 @@ class FigureSpec:
         ``measured`` | ``derived`` | ``estimated``: whether it is read, computed from readings, or
         modelled; the live share is in `Now.measured`.
     table
-        Name and status of the dated table behind it (tariff, emission factor); empty if none.
+        Name and status of the dated table behind it (tariff, emission factor), in both languages;
+        empty if none.
     """
 
     id: str
@@ -73,7 +74,7 @@ class FigureSpec:
     formula: Label = NO_LABEL
     inputs: tuple[str, ...] = ()
     source: str = "derived"
-    table: str = ""
+    table: Label = NO_LABEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

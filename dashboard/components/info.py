@@ -16,7 +16,7 @@ def info(visit: Visit, spec: FigureSpec) -> Component:
         (words("info.formula"), words.label(spec.formula) or words("info.read")),
         (words("info.source"), _source(visit, spec)),
         (words("info.band"), _band(visit, spec)),
-        (words("info.table"), spec.table or words("info.no_table")),
+        (words("info.table"), words.label(spec.table) or words("info.no_table")),
         (words("info.inputs"), _inputs(visit, spec)),
     ]
     return note(words("info.about", name=name), name, rows)

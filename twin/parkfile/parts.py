@@ -96,7 +96,9 @@ def _part(
 
 
 def _with_id(label: Label, id_: str) -> Label:
-    short = id_.rsplit("/", 1)[-1].upper()
+    """A label with the asset's id, which often starts with its type: Feeder 01, not FEEDER01."""
+    last = id_.rsplit("/", 1)[-1].upper()
+    short = last.removeprefix(label.en.upper()).strip("_-") or last
     return Label(vi=f"{label.vi} {short}", en=f"{label.en} {short}")
 
 

@@ -258,8 +258,9 @@ def test_every_figure_has_labels_formulas_and_inputs_that_exist(bench):
     ids = [spec.id for spec in bench.logic.specs]
     assert len(ids) == len(set(ids))
     cost = bench.logic.specs[bench.logic.book.layout.position["park.cost_today_mvnd"]]
-    assert "vn_industrial_one_part" in cost.table
-    assert "secondary" in cost.table
+    assert "vn_industrial_one_part" in cost.table.en
+    assert "secondary" in cost.table.en
+    assert "nguồn thứ cấp" in cost.table.vi
 
 
 def test_figures_survive_a_snapshot_to_the_last_bit(at, small_park):
