@@ -1,7 +1,7 @@
 """What a page is, and what it is given: explicit values, wired by the app."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from dash import Dash
@@ -119,17 +119,24 @@ class Desk:
         if asked not in known:
             raise NotFound("park", asked, tuple(known))
         viewer = CURRENT.get()
+        spoken = words(viewer.language)
         return Visit(
             service=self.service,
             park=known[asked],
             parks=parks,
-            specs={spec.id: spec for spec in await self.service.specs(asked)},
+            specs={s.id: in_words(spoken, s) for s in await self.service.specs(asked)},
             viewer=viewer,
-            words=words(viewer.language),
+            words=spoken,
             path=path,
             params=params or {},
             query=query,
         )
+
+
+def in_words(spoken: Words, spec: FigureSpec) -> FigureSpec:
+    """Return a figure with its unit as the viewer's language writes it."""
+    unit = spoken.code("unit", spec.unit)
+    return spec if unit == spec.unit else replace(spec, unit=unit)
 
 
 def label_of(visit: Visit, asset_label: Label, fallback: str) -> str:

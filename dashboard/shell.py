@@ -87,6 +87,8 @@ def view(visit: Visit, page: Page | None, body: Component) -> Component:
         **{
             "data-title": f"{title} · {visit.words.label(visit.park.label)}",
             "data-park": visit.park.id,
+            "data-uncertain": visit.words("quality.uncertain_hint"),
+            "data-bad": visit.words("quality.bad_hint"),
             "data-profile": "shell" if page is None else page.profile.format(**visit.params),
         },
     )

@@ -51,6 +51,9 @@
             var quality = now.quality[id] || 0;
             el.classList.toggle('q1', quality === 1);
             el.classList.toggle('q2', quality === 2);
+            var view = quality ? el.closest('.view') : null;
+            var hint = view ? (quality === 2 ? view.dataset.bad : view.dataset.uncertain) : '';
+            if (el.title !== hint) { el.title = hint; }
             if (el.parentElement.parentElement && el.parentElement.dataset.limits) {
                 el.classList.toggle('out', outside(el, value) !== '');
             }

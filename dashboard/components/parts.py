@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dash.development.base_component import Component
 
-from cluster.ports import InputError, InvalidInput, TwinError, Unavailable
+from cluster.ports import InputError, InvalidInput, NotFound, TwinError, Unavailable
 from dashboard.components import core, html
 from dashboard.design import SHAPES
 from dashboard.words.book import Words
@@ -51,11 +51,15 @@ def empty(title: str, hint: str = "") -> Component:
 
 def failed(words: Words, error: TwinError) -> Component:
     """Return an error with its cause and its remedy."""
-    later = isinstance(error, Unavailable)
-    title = words("state.unavailable") if later else words("state.failed")
+    title, hint = words("state.failed"), []
+    if isinstance(error, Unavailable):
+        title = words("state.unavailable")
+    elif isinstance(error, NotFound):
+        title, hint = words("state.not_found"), [html.P(words("state.nowhere_hint"))]
     return html.Div(
         [
             html.P([html.Span(SHAPES["high"] + " "), title], className="state-title"),
+            *hint,
             *explained(error),
         ],
         className="state state-error",
@@ -96,21 +100,25 @@ def table(
     label: str,
     numeric: Sequence[int] = (),
 ) -> Component:
-    """Return a table; columns of ``numeric`` are set right and in tabular figures."""
+    """Return a table; columns of ``numeric`` are set right and in tabular figures.
+
+    A row of one cell is the heading of the rows below it.
+    """
 
     def kind(column: int) -> str:
         return "r" if column in numeric else ""
+
+    def line(row: Sequence[object]) -> Component:
+        if len(row) == 1 < len(head):
+            group = html.Th(row[0], scope="colgroup", colSpan=len(head), className="group")
+            return html.Tr(group)
+        return html.Tr([html.Td(c, className=kind(i)) for i, c in enumerate(row)])
 
     return html.Div(
         html.Table(
             [
                 html.Thead(html.Tr([_heading(h, kind(i)) for i, h in enumerate(head)])),
-                html.Tbody(
-                    [
-                        html.Tr([html.Td(c, className=kind(i)) for i, c in enumerate(row)])
-                        for row in rows
-                    ]
-                ),
+                html.Tbody([line(row) for row in rows]),
             ],
             **{"aria-label": label},
         ),

@@ -75,15 +75,17 @@ def sankey(style: Style, flows: Balance, *, bus: str, unit: str = "MWh") -> Figu
 
     Every end carries its amount; the bus is named by the pointer only, to keep the middle free.
     """
+    digits = 2 if flows.total < 1e4 else 1 if flows.total < 1e5 else 0
 
     def ends(side: Mapping[str, float]) -> list[str]:
-        return [f"{name}  {number(kwh / 1000, 0, style.language)}" for name, kwh in side.items()]
+        return [
+            f"{name}  {number(kwh / 1000, digits, style.language)}" for name, kwh in side.items()
+        ]
 
     names = [*ends(flows.sources), "", *ends(flows.uses)]
     middle = len(flows.sources)
     links = [(i, middle, v) for i, v in enumerate(flows.sources.values())]
     links += [(middle, middle + 1 + i, v) for i, v in enumerate(flows.uses.values())]
-    digits = 1 if flows.total < 1e5 else 0
     return {
         "data": [
             {
@@ -151,13 +153,15 @@ def heat(
     rows: Sequence[str],
     states: npt.NDArray[np.float64],
     names: Sequence[str],
+    *,
+    step_us: int,
 ) -> Figure:
     """Return machine states over time, one row a machine.
 
     Parameters
     ----------
     at_us
-        int64[t].
+        int64[t], the beginning of each cell, evenly spaced by ``step_us``.
     rows
         Names of the machines.
     states
@@ -178,7 +182,7 @@ def heat(
         "data": [
             {
                 "type": "heatmap",
-                "x": style.local(at_us),
+                "x": style.local(at_us + step_us // 2),
                 "y": list(rows),
                 "z": cells,
                 "zmin": -0.5,

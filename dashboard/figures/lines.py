@@ -1,6 +1,6 @@
 """Lines over time: live power, trends and fans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +38,12 @@ def trend(
     tickformat: str = "%H:%M",
     from_zero: bool = True,
     steps: bool = False,
+    counts: bool = False,
 ) -> Figure:
-    """Return lines over time; nulls are gaps, limits are drawn and named."""
+    """Return lines over time; nulls are gaps, limits are drawn and named.
+
+    Values that are ``counts`` get an axis of whole numbers even when all of them are small.
+    """
     x = style.local(at_us)
     more: dict[str, object] = {"line_shape": "hv"} if steps else {}
     traces = [
@@ -51,7 +55,8 @@ def trend(
             trace["line"] = {**_dict(trace["line"]), "shape": "hv"}
     layout = frame(style, legend=len(series) > 1)
     layout["xaxis"] = time_axis(style, tickformat)
-    layout["yaxis"] = axis(style, rangemode="tozero" if from_zero else "normal", nticks=6)
+    whole = {"autorangeoptions": {"include": [0, 4]}} if counts else {}
+    layout["yaxis"] = axis(style, rangemode="tozero" if from_zero else "normal", nticks=6, **whole)
     return {"data": traces, "layout": _with_limits(style, layout, limits)}
 
 
@@ -98,13 +103,15 @@ def fans(
     *,
     unit: str,
     limits: Sequence[Limit] = (),
+    banded: Collection[str] | None = None,
 ) -> Figure:
-    """Return the medians of several branches, each inside its own 90 % band."""
+    """Return the medians of several branches, each of ``banded`` (None: all) in its 90 % band."""
     traces: list[Trace] = []
     for order, (name, (at_us, quantiles)) in enumerate(branches.items()):
         x = style.local(at_us)
         fill = "band" if order % 2 == 0 else "band2"
-        traces += band(style, x, quantiles[:, 0], quantiles[:, 4], "", fill=fill)
+        if banded is None or name in banded:
+            traces += band(style, x, quantiles[:, 0], quantiles[:, 4], "", fill=fill)
         traces.append(line(style, name, x, numbers(quantiles[:, 2]), order=order, unit=unit))
     layout = frame(style)
     layout["xaxis"] = time_axis(style)

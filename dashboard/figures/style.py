@@ -51,16 +51,19 @@ def axis(style: Style, **more: object) -> dict[str, object]:
         "tickfont": {"size": 12, "color": style.colour("muted")},
         "automargin": True,
         "fixedrange": True,
+        "exponentformat": "none",
+        "separatethousands": True,
     } | more
 
 
 def time_axis(style: Style, tickformat: str = "%H:%M", **more: object) -> dict[str, object]:
-    """Return a time axis; the date is written once, under the first tick of a day, if at all."""
+    """Return a time axis; ticks less than a minute apart are written with their seconds."""
     return (
         axis(
             style,
             type="date",
             tickformat=tickformat,
+            tickformatstops=[{"dtickrange": [None, 59_999], "value": "%H:%M:%S"}],
             hoverformat="%d/%m %H:%M",
             nticks=8,
             showgrid=False,

@@ -1,5 +1,6 @@
 """One asset: where it belongs, its figures now, a trend, its alarms and its tags."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,8 +19,12 @@ from dashboard.page import Page, Visit
 from dashboard.spans import Span, span_of
 from dashboard.tables import by_path, on_grid
 from dashboard.text import moment, number
+from dashboard.words.book import Words
 
 QUALITIES: Final = ("good", "uncertain", "bad")
+UNSAID: Final = ("owner", "map")
+"""Attributes a reader has no use for: the owner stands by itself, the place is drawn."""
+QUANTITY: Final = re.compile(r"(?P<number>-?\d+(\.\d+)?)( (?P<unit>\D.*))?")
 
 
 async def layout(visit: Visit) -> Component:
@@ -47,7 +52,7 @@ async def layout(visit: Visit) -> Component:
         ],
         className="page-tools",
     )
-    left = [await trend_card(visit, span, shown), tags_card(visit, tags)]
+    left = [await trend_card(visit, span, shown), tags_card(visit, tags, below=bool(children))]
     right = [
         about_card(visit, asset),
         figures_card(visit, shown),
@@ -153,9 +158,36 @@ def about_card(visit: Visit, asset: Asset) -> Component:
         (words("asset.type"), words.code("asset.type_of", asset.type)),
         (words("asset.path"), html.Span(asset.id, className="mono")),
         (words("asset.owner"), asset.owner or "–"),
-        *((words.code("asset.attribute", name), value) for name, value in asset.attributes.items()),
+        *(
+            (words.code("asset.attribute", name), attribute(visit, name, value))
+            for name, value in asset.attributes.items()
+            if name not in UNSAID
+        ),
     ]
     return card(words("asset.about"), facts(rows, "wide"))
+
+
+def attribute(visit: Visit, name: str, value: str) -> object:
+    """Return what the park file says, in the viewer's language where it has words for it."""
+    words = visit.words
+    if name == "feeder":
+        return core.Link(value, href=visit.href(f"/asset/{value}"))
+    if name == "rule":
+        return words.code("whatif.option", value)
+    if name == "time_policy":
+        return words.code("endpoint.time", value)
+    return written(words, value)
+
+
+def written(words: Words, text: str) -> str:
+    """Return a quantity of the park file as the language writes it; other text as it is."""
+    found = QUANTITY.fullmatch(text)
+    if found is None:
+        return text
+    digits, unit = found["number"], found["unit"] or ""
+    decimals = len(digits.partition(".")[2])
+    shown = number(float(digits), decimals, words.language)
+    return f"{shown} {words.code('unit', unit)}" if unit else shown
 
 
 def figures_card(visit: Visit, specs: Sequence[FigureSpec]) -> Component:
@@ -216,15 +248,17 @@ def children_card(visit: Visit, children: Sequence[Asset]) -> Component:
     return card(words("asset.below"), html.Ul(rows, className="children"))
 
 
-def tags_card(visit: Visit, tags: Sequence[Tag]) -> Component:
-    """Return its tags with value, quality and source."""
+def tags_card(visit: Visit, tags: Sequence[Tag], *, below: bool) -> Component:
+    """Return its tags with value, quality and source; ``below`` says whether it has parts."""
     words = visit.words
     title = words("asset.tags", n=str(len(tags)))
+    if not tags and below:
+        return card(title, empty(words("asset.tags_below"), words("asset.tags_below_hint")))
     if not tags:
         return card(title, empty(words("asset.no_tags"), words("asset.no_tags_hint")))
     rows = [
         [
-            core.Link(t.path.rsplit("/", 1)[-1], href=visit.href(f"/tag/{t.path}")),
+            core.Link(property_name(words, t), href=visit.href(f"/tag/{t.path}"), title=t.path),
             shown(visit, t),
             quality(visit, t),
             moment(t.at_us, visit.park.tz, visit.park.now_us),
@@ -242,12 +276,18 @@ def tags_card(visit: Visit, tags: Sequence[Tag]) -> Component:
     return card(title, table(head, rows, label=title, numeric=(1,)))
 
 
+def property_name(words: Words, tag: Tag) -> str:
+    """Return what a tag measures: the last part of its path, in words where there are some."""
+    return words.code("property", tag.path.rsplit("/", 1)[-1])
+
+
 def shown(visit: Visit, tag: Tag) -> str:
     """Return a tag's value and unit."""
     if tag.value is None:
         return tag.text or "–"
     decimals = 0 if float(tag.value).is_integer() else 2
-    return f"{number(tag.value, decimals, visit.viewer.language)} {tag.unit}".strip()
+    unit = visit.words.code("unit", tag.unit) if tag.unit else ""
+    return f"{number(tag.value, decimals, visit.viewer.language)} {unit}".strip()
 
 
 def quality(visit: Visit, tag: Tag) -> Component:

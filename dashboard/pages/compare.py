@@ -13,7 +13,7 @@ from dashboard.components.picker import choices
 from dashboard.figures.lines import fans
 from dashboard.outcomes import branch_bands, kpis, ordered, pairs, series_names, shown_as, unit_of
 from dashboard.page import Page, Visit
-from dashboard.pages.run import chosen_series, mean_of, pair_card
+from dashboard.pages.run import MOST_BANDS, chosen_series, hint, mean_of, pair_card
 
 MOST_LINES: Final = 6
 
@@ -33,7 +33,7 @@ async def layout(visit: Visit) -> Component:
         [
             head,
             picker(visit, runs, [run.id for run in chosen]),
-            html.Div([bands_card(visit, found), kpi_card(visit, found)], className="grid two"),
+            html.Div([bands_card(visit, found), kpi_card(visit, found)], className="grid"),
             html.Div(
                 [named_pairs(visit, run, outcome) for run, outcome in found], className="grid two"
             ),
@@ -79,15 +79,21 @@ def bands_card(visit: Visit, found: Sequence[tuple[Run, Outcome]]) -> Component:
         for branch, bands in branch_bands(outcome.bands, series).items()
     }
     shown = dict(list(lines.items())[:MOST_LINES])
-    unit = unit_of(first.bands, series)
+    unit = shown_as(words, unit_of(first.bands, series))[1]
+    banded = list(shown) if len(shown) <= MOST_BANDS else list(shown)[:1]
     options = [(name, words.code("series", name)) for name in series_names(first.bands)]
     title = f"{words.code('series', series)} ({unit})" if unit else words.code("series", series)
     more = words("compare.more", n=str(len(lines) - len(shown))) if len(lines) > len(shown) else ""
     return card(
         title,
         choices(visit, "series", options, series),
-        graph("compare-bands", fans(visit.style, shown, unit=unit), height=330, label=title),
-        html.P(" ".join((words("run.bands_hint"), more)), className="muted small"),
+        graph(
+            "compare-bands",
+            fans(visit.style, shown, unit=unit, banded=banded),
+            height=330,
+            label=title,
+        ),
+        html.P(" ".join((hint(words, list(shown), banded), more)), className="muted small"),
     )
 
 
@@ -120,6 +126,7 @@ def kpi_card(visit: Visit, found: Sequence[tuple[Run, Outcome]]) -> Component:
         table(head, rows, label=words("run.kpis"), numeric=numeric),
         html.P(words("compare.unpaired"), className="muted small"),
         extra=words("run.interval"),
+        kind="card-kpis",
     )
 
 

@@ -12,7 +12,7 @@ from dashboard.components.fields import triggered
 from dashboard.components.parts import button, card, done, empty, facts, icon, table
 from dashboard.design import SHAPES
 from dashboard.page import Desk, Page, Visit
-from dashboard.text import moment, number, span
+from dashboard.text import clock, moment, number, span
 from dashboard.viewer import Language
 
 LOOKS: Final = {
@@ -77,13 +77,15 @@ COLUMNS: Final = (
 
 def row(visit: Visit, each: EndpointStatus) -> list[object]:
     """Return one endpoint; what is wrong stands beneath its state."""
-    language = visit.viewer.language
+    words, language = visit.words, visit.viewer.language
     return [
         html.Div(
             [
                 core.Link(each.id, href=visit.href(f"/endpoints/{each.id}"), className="strong"),
                 html.Div(each.url, className="muted small nowrap"),
-                html.Div(each.security, className="muted small nowrap"),
+                html.Div(
+                    words.code("endpoint.policy", each.security), className="muted small nowrap"
+                ),
             ]
         ),
         html.Div([state(visit, each), html.Div(cause(visit, each), className="muted small")]),
@@ -205,8 +207,8 @@ def status_card(visit: Visit, each: EndpointStatus) -> Component:
     rows: list[tuple[str, object]] = [
         (words("endpoints.column.state"), [state(visit, each), " ", cause(visit, each)]),
         (words("endpoints.address"), html.Span(each.url, className="mono")),
-        (words("endpoints.column.security"), each.security),
-        (words("endpoints.since"), moment(each.since_us, visit.park.tz, visit.park.now_us)),
+        (words("endpoints.column.security"), words.code("endpoint.policy", each.security)),
+        since(visit, each),
         (words("endpoints.column.items"), items(each, language)),
         (words("endpoints.column.rate"), number(each.values_per_s, 1, language)),
         (words("endpoints.column.lag"), number(each.lag_ms, 0, language)),
@@ -218,6 +220,15 @@ def status_card(visit: Visit, each: EndpointStatus) -> Component:
         ),
     ]
     return card(words("endpoints.status"), facts(rows, "wide"))
+
+
+def since(visit: Visit, each: EndpointStatus) -> tuple[str, str]:
+    """Return since when; the clock of a link is ours, which a virtual plant's need not be."""
+    words, park = visit.words, visit.park
+    if park.demo:
+        at = clock(each.since_us, park.tz, "%d/%m/%Y %H:%M:%S")
+        return words("endpoints.since_wall"), at
+    return words("endpoints.since"), moment(each.since_us, park.tz, park.now_us)
 
 
 def rejected_card(visit: Visit, each: EndpointStatus) -> Component:

@@ -32,6 +32,7 @@ NOW: Final = (
     "park.cos_phi",
 )
 SITES_NAMED: Final = 7
+WHOLE: Final = 0.99
 
 
 async def layout(visit: Visit) -> Component:
@@ -173,7 +174,7 @@ def flow_card(visit: Visit, span: Span, flows: pa.Table, assets: Sequence[Asset]
 
 
 def bars(flows: pa.Table, span: Span) -> tuple[Times, dict[str, Floats]]:
-    """Return grid energy per bar and tariff window [MWh]."""
+    """Return grid energy per bar and tariff window [MWh]; NaN where nothing of it is known."""
     grid = flows.filter(pc.equal(flows["flow"], "grid"))
     at = times(grid)
     starts = span.since_us + (at - span.since_us) // span.bar_us * span.bar_us
@@ -181,9 +182,20 @@ def bars(flows: pa.Table, span: Span) -> tuple[Times, dict[str, Floats]]:
     windows = np.asarray(grid["window"].to_pylist())
     mwh = np.asarray(grid["kwh"], dtype=np.float64) / 1000
     return edges, {
-        window: np.array([mwh[(starts == edge) & (windows == window)].sum() for edge in edges])
+        window: np.array([known(mwh[(starts == edge) & (windows == window)]) for edge in edges])
         for window in WINDOWS
     }
+
+
+def known(values: Floats) -> float:
+    """Return the sum of what is known; NaN when nothing is."""
+    return float(np.nansum(values)) if np.isfinite(values).any() else float("nan")
+
+
+def covered(grid: pa.Table, span: Span) -> float:
+    """Return the share of the span whose grid energy is measured, 0..1."""
+    share = float(np.nansum(np.asarray(grid["measured"], dtype=np.float64)))
+    return min(1.0, share * span.every_us / max(1, span.until_us - span.since_us))
 
 
 def bill_card(visit: Visit, span: Span, flows: pa.Table) -> Component:
@@ -196,20 +208,21 @@ def bill_card(visit: Visit, span: Span, flows: pa.Table) -> Component:
     names = {window: words.code("window", window) for window in WINDOWS}
     figure = window_bars(visit.style, at, mwh, names, tickformat=span.tickformat)
     grid = flows.filter(pc.equal(flows["flow"], "grid"))
-    cost, co2 = sums(grid, "window", "cost_vnd"), sums(grid, "window", "co2_kg")
+    told = grid.filter(pc.is_valid(grid["kwh"]))
+    cost, co2 = sums(told, "window", "cost_vnd"), sums(told, "window", "co2_kg")
     rows = [
         [
             html.Span([html.I(className=f"swatch window-{w}"), names[w]]),
-            number(float(mwh[w].sum()), 1, language),
-            number(cost.get(w, 0.0) / 1e6, 1, language),
-            number(co2.get(w, 0.0) / 1e3, 1, language),
+            number(known(mwh[w]), 1, language),
+            number(cost[w] / 1e6 if w in cost else None, 1, language),
+            number(co2[w] / 1e3 if w in co2 else None, 1, language),
         ]
         for w in reversed(WINDOWS)
     ]
     rows.append(
         [
             words("energy.total"),
-            number(float(sum(v.sum() for v in mwh.values())), 1, language),
+            number(known(np.concatenate(list(mwh.values()))), 1, language),
             number(sum(cost.values()) / 1e6, 1, language),
             number(sum(co2.values()) / 1e3, 1, language),
         ]
@@ -219,18 +232,27 @@ def bill_card(visit: Visit, span: Span, flows: pa.Table) -> Component:
         title,
         graph("energy-bill", figure, height=170, label=title),
         table(head, rows, label=title, numeric=(1, 2, 3)),
+        *gaps(visit, covered(grid, span)),
         html.P(provenance(visit), className="muted small"),
     )
+
+
+def gaps(visit: Visit, share: float) -> list[Component]:
+    """Return what a sum leaves out, when it leaves out anything worth telling."""
+    if share >= WHOLE:
+        return []
+    part = number(share * 100, 0, visit.viewer.language)
+    return [html.P(visit.words("energy.covered", share=part), className="small")]
 
 
 def provenance(visit: Visit) -> str:
     """Return the dated tables behind cost and emissions."""
     tables = [
-        visit.specs[f].table
+        visit.words.label(visit.specs[f].table)
         for f in ("park.cost_today_mvnd", "park.co2_today_t")
-        if f in visit.specs and visit.specs[f].table
+        if f in visit.specs
     ]
-    return visit.words("energy.tables", tables=" · ".join(tables) or "–")
+    return visit.words("energy.tables", tables=" · ".join(filter(None, tables)) or "–")
 
 
 async def solar_card(visit: Visit, span: Span) -> Component:

@@ -90,7 +90,8 @@ async def trend_card(
         visit.style,
         at,
         series,
-        unit=unit,
+        unit=visit.words.code("unit", unit) if unit else "",
+        counts=not unit,
         limits=limits_of(visit, specs),
         tickformat=span.tickformat,
     )

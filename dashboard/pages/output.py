@@ -14,13 +14,14 @@ from dashboard.components.live import kpi, limits, live, live_of, meter
 from dashboard.components.parts import card, empty, table
 from dashboard.figures.flows import heat
 from dashboard.page import Page, Visit
+from dashboard.pages.asset import short, written
 from dashboard.spans import HOUR, MINUTE
-from dashboard.tables import Floats, Times, by_path, on_grid
+from dashboard.tables import Floats, Times, by_path
 from dashboard.text import number, span
 
 KPIS: Final = ("park.oee_pct", "park.output_today", "park.output_rate_h", "park.tags_good_pct")
 HOURS: Final = 8
-STEP_MIN: Final = 10
+STEP_MIN: Final = 1
 
 
 async def layout(visit: Visit) -> Component:
@@ -67,21 +68,28 @@ def site_name(visit: Visit, line: Asset, assets: Sequence[Asset]) -> str:
 def lines_card(
     visit: Visit, lines: Sequence[Asset], assets: Sequence[Asset], chosen: Asset
 ) -> Component:
-    """Return all lines in one table; a choice of line stays in the address."""
+    """Return all lines in one table, site by site; a choice of line stays in the address."""
     words = visit.words
     head = [
         words("output.line"),
         "OEE %",
         "",
-        "A",
-        words("output.e"),
-        "Q",
+        "A %",
+        f"{words('output.e')} %",
+        "Q %",
         words("output.rate"),
         words("output.good"),
         words("output.kwh_unit"),
         words("output.machines"),
     ]
-    rows = [line_row(visit, line, assets, chosen) for line in lines]
+    rows: list[list[object]] = []
+    for site in dict.fromkeys(site_name(visit, line, assets) for line in lines):
+        rows.append([site])
+        rows += [
+            line_row(visit, line, assets, chosen)
+            for line in lines
+            if site_name(visit, line, assets) == site
+        ]
     legend = html.Span(
         [
             html.Span(
@@ -108,13 +116,9 @@ def line_row(visit: Visit, line: Asset, assets: Sequence[Asset], chosen: Asset) 
 
     oee = visit.specs[f"line.{line.id}.oee_pct"]
     link = core.Link(
-        [
-            html.Span(site_name(visit, line, assets)),
-            " ",
-            html.Span(visit.words.label(line.label), className="muted"),
-        ],
+        visit.words.label(line.label),
         href=visit.href("/output", line=line.id),
-        className="strong nowrap" if line is chosen else "nowrap",
+        className="strong" if line is chosen else "",
     )
     return [
         link,
@@ -143,7 +147,9 @@ def line_row(visit: Visit, line: Asset, assets: Sequence[Asset], chosen: Asset) 
 def above_hundred(visit: Visit, figure: str) -> Component:
     """Return a share that is shown as it is and flagged above 100 %, never clipped."""
     return html.Span(
-        live_of(visit, figure, unit=False), **{"data-limits": figure, "data-high": "100"}
+        live_of(visit, figure, unit=False),
+        className="nowrap",
+        **{"data-limits": figure, "data-high": "100"},
     )
 
 
@@ -169,7 +175,7 @@ def product_card(visit: Visit, line: Asset, name: str) -> Component:
             rows.append(
                 html.Div(
                     [
-                        html.Span(words.label(spec.label)),
+                        html.Span(short(visit, spec)),
                         meter(spec, 100.0),
                         html.Span(
                             [
@@ -186,7 +192,7 @@ def product_card(visit: Visit, line: Asset, name: str) -> Component:
                 )
             )
     oee = visit.specs[f"line.{line.id}.oee_pct"]
-    plan = line.attributes.get("plan", "")
+    plan = written(words, line.attributes.get("plan", ""))
     made = html.P(
         [
             words("output.good"),
@@ -201,29 +207,32 @@ def product_card(visit: Visit, line: Asset, name: str) -> Component:
 
 
 async def history(visit: Visit, machines: Sequence[Asset]) -> tuple[Times, Floats]:
-    """Return machine states of the last hours, float64[machines, t]."""
+    """Return machine states of the last hours, float64[machines, t]; NaN where none is known."""
     paths = tuple(f"figure:machine.{m.id}.state" for m in machines)
     now, step = visit.park.now_us, STEP_MIN * MINUTE
-    query = HistoryQuery(
-        tags=paths, since_us=(now - HOURS * HOUR) // step * step, until_us=now, every_us=step
-    )
+    since = (now - HOURS * HOUR) // step * step
+    at: Times = np.arange(since, now, step, dtype=np.int64)
     if not paths:
-        return np.array([], dtype=np.int64), np.empty((0, 0))
+        return at[:0], np.empty((0, 0))
+    query = HistoryQuery(tags=paths, since_us=since, until_us=now, every_us=step)
     series = by_path(await visit.service.history(visit.park.id, query), "last")
-    at, grid = on_grid(series, paths)
-    gap = np.full(len(at), np.nan)
-    return at, np.array([grid.get(path, gap) for path in paths])
+    states = np.full((len(paths), len(at)), np.nan)
+    for row, path in enumerate(paths):
+        seen, values = series.get(path, (at[:0], states[row, :0]))
+        inside = (seen >= since) & (seen < now)
+        states[row, (seen[inside] - since) // step] = values[inside]
+    return at, states
 
 
 def states_card(visit: Visit, machines: Sequence[Asset], at: Times, states: Floats) -> Component:
     """Return a strip per machine."""
     words = visit.words
     title = words("output.states", hours=str(HOURS))
-    if not len(at):
+    if not np.isfinite(states).any():
         return card(title, empty(words("state.no_data")))
     names = [words.code("machine", str(code)) for code in range(4)]
     rows = [words.label(m.label) for m in machines]
-    figure = heat(visit.style, at, rows, states, names)
+    figure = heat(visit.style, at, rows, states, names, step_us=STEP_MIN * MINUTE)
     height = 50 + 27 * len(machines)
     return card(title, graph("output-states", figure, height=height, label=title))
 
@@ -232,17 +241,19 @@ def downtime_card(visit: Visit, machines: Sequence[Asset], states: Floats) -> Co
     """Return how long each machine was down or waiting, longest first."""
     words, language = visit.words, visit.viewer.language
     title = words("output.downtime", hours=str(HOURS))
-    if not states.size:
+    if not np.isfinite(states).any():
         return card(title, empty(words("state.no_data")))
     down = np.nansum(states <= 1, axis=1) * STEP_MIN
     idle = np.nansum(states == 2, axis=1) * STEP_MIN
+    known = np.isfinite(states).sum(axis=1)
+    running = np.where(known > 0, (states == 3).sum(axis=1) / np.maximum(known, 1) * 100, np.nan)
     order = np.argsort(-(down * 10_000 + idle))
     rows = [
         [
             core.Link(words.label(machines[i].label), href=visit.href(f"/asset/{machines[i].id}")),
             span(float(down[i]), language),
             span(float(idle[i]), language),
-            number(float(np.nanmean(states[i] == 3)) * 100, 0, language),
+            number(running[i], 0, language),
         ]
         for i in order
     ]

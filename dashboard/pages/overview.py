@@ -7,7 +7,7 @@ import numpy as np
 from dash import Dash, Input, Output, State
 from dash.development.base_component import Component
 
-from cluster.ports import Action, Alarm, AlarmState, Asset, Headroom, Run, RunState
+from cluster.ports import Action, Alarm, AlarmState, Asset, FigureSpec, Headroom, Run, RunState
 from dashboard.components import core, html
 from dashboard.components.graph import graph, stream
 from dashboard.components.info import note
@@ -47,9 +47,14 @@ async def layout(visit: Visit) -> Component:
             html.Div([c for c in cards if c is not None], className="kpis"),
             html.Div(
                 [
-                    power(visit, at_us, series),
                     schematic(visit, await service.assets(park)),
-                    html.Div(await strip(visit), id="overview-strip", className="stack"),
+                    html.Div(
+                        [
+                            html.Div(await strip(visit), id="overview-strip", className="stack"),
+                            power(visit, at_us, series),
+                        ],
+                        className="stack",
+                    ),
                 ],
                 className="grid overview-grid",
             ),
@@ -241,7 +246,7 @@ def schematic(visit: Visit, assets: Sequence[Asset]) -> Component:
         html.Div(
             [
                 html.Span(words.label(asset.label), className="tile-name"),
-                html.Span(asset.attributes.get("peak", ""), className="tile-value muted"),
+                html.Span(peak(visit, asset), className="tile-value muted"),
             ],
             className="tile tile-others",
         )
@@ -256,6 +261,12 @@ def schematic(visit: Visit, assets: Sequence[Asset]) -> Component:
         extra=html.Span(words("overview.map_hint"), className="muted"),
         kind="card-map",
     )
+
+
+def peak(visit: Visit, asset: Asset) -> str:
+    """Return the peak of tenants without a meter of their own; never a reading."""
+    mw = asset.attributes.get("peak", "")
+    return visit.words("overview.peak", mw=mw) if mw else ""
 
 
 def tile(visit: Visit, asset: Asset) -> Component:
@@ -314,7 +325,10 @@ def edge(visit: Visit, assets: Sequence[Asset]) -> Component:
     names = {asset.id: visit.words.label(asset.label) for asset in assets}
     parts = [
         core.Link(
-            [html.Span(names.get(spec.asset, spec.asset)), live(spec)],
+            [
+                html.Span(names.get(spec.asset, spec.asset)),
+                html.Span([live(spec), queueing(visit, spec)], className="nowrap"),
+            ],
             href=visit.href(f"/asset/{spec.asset}"),
             className="node",
         )
@@ -322,6 +336,13 @@ def edge(visit: Visit, assets: Sequence[Asset]) -> Component:
         if spec.id.startswith(("gate.", "wwtp.")) and spec.id.endswith((".queue", ".m3_h"))
     ]
     return html.Div(parts, className="map-edge")
+
+
+def queueing(visit: Visit, spec: FigureSpec) -> Component | None:
+    """Return what a gate's bare count counts."""
+    if spec.unit:
+        return None
+    return html.Span(f" {visit.words('overview.queueing')}", className="unit")
 
 
 async def strip(visit: Visit) -> list[Component]:

@@ -30,6 +30,9 @@ from dashboard.outcomes import (
 from dashboard.page import Desk, Page, Visit
 from dashboard.pages.whatif import GOING, state
 from dashboard.text import moment, number, significant, span
+from dashboard.words.book import Words
+
+MOST_BANDS: Final = 3
 
 
 async def layout(visit: Visit) -> Component:
@@ -67,17 +70,14 @@ async def body(visit: Visit, run: Run) -> list[Component]:
             [bands_card(visit, outcome), differences_card(visit, pairs(outcome.pairs))],
             className="grid wide-left",
         ),
+        html.Div(kpi_card(visit, outcome), className="grid"),
         html.Div(
             [
+                pair_card(visit, pairs(outcome.pairs)),
                 html.Div(
-                    [
-                        kpi_card(visit, outcome),
-                        provenance_card(visit, run, outcome),
-                        spec_card(visit, spec),
-                    ],
+                    [provenance_card(visit, run, outcome), spec_card(visit, spec)],
                     className="stack",
                 ),
-                pair_card(visit, pairs(outcome.pairs)),
             ],
             className="grid two",
         ),
@@ -143,21 +143,39 @@ def bands_card(visit: Visit, outcome: Outcome) -> Component:
     if not series:
         return card(words("run.bands"), empty(words("state.no_data")))
     options = [(name, words.code("series", name)) for name in series_names(outcome.bands)]
-    unit = unit_of(outcome.bands, series)
+    unit = shown_as(words, unit_of(outcome.bands, series))[1]
     found = branch_bands(outcome.bands, series)
+    banded = reference(outcome, list(found))
     if len(found) == 1:
         at, quantiles = next(iter(found.values()))
         names = (words("band.median"), words("band.half"), words("band.ninety"))
         figure = fan(visit.style, at, quantiles, unit=unit, names=names)
     else:
-        figure = fans(visit.style, found, unit=unit)
+        figure = fans(visit.style, found, unit=unit, banded=banded)
     title = f"{words.code('series', series)} ({unit})" if unit else words.code("series", series)
     return card(
         title,
         choices(visit, "series", options, series),
         graph("run-bands", figure, height=beside(outcome), label=title),
-        html.P(words("run.bands_hint"), className="muted small"),
+        html.P(hint(words, list(found), banded), className="muted small"),
     )
+
+
+def reference(outcome: Outcome, branches: Sequence[str]) -> list[str]:
+    """Return the branches drawn with their bands: all of a few, else the one compared with.
+
+    More than a few bands on one chart cover each other.
+    """
+    if len(branches) <= MOST_BANDS:
+        return list(branches)
+    return ordered([pair.against for pair in pairs(outcome.pairs)])[:1] or list(branches[:1])
+
+
+def hint(words: Words, branches: Sequence[str], banded: Sequence[str]) -> str:
+    """Return what the lines and the shaded bands are."""
+    if len(banded) == len(branches):
+        return words("run.bands_hint")
+    return f"{words('run.bands_hint')} {words('run.bands_of', names=', '.join(banded))}"
 
 
 def beside(outcome: Outcome) -> int:
@@ -209,6 +227,7 @@ def kpi_card(visit: Visit, outcome: Outcome) -> Component:
         words("run.kpis"),
         table(head, rows, label=words("run.kpis"), numeric=numeric),
         extra=words("run.interval"),
+        kind="card-kpis",
     )
 
 

@@ -13,10 +13,10 @@ from dashboard.components.parts import card, empty, facts
 from dashboard.components.picker import exports, span_picker
 from dashboard.figures.lines import trend
 from dashboard.page import Page, Visit
-from dashboard.pages.asset import quality, shown
+from dashboard.pages.asset import property_name, quality, shown
 from dashboard.spans import Span, span_of
 from dashboard.tables import by_path, floats
-from dashboard.text import moment, number
+from dashboard.text import clock, moment, number
 
 COLUMN: Final = {"counter": "increase", "state": "last", "event": "last"}
 
@@ -40,7 +40,7 @@ async def layout(visit: Visit) -> Component:
                 [
                     core.Link(asset, href=visit.href(f"/asset/{asset}")),
                     html.Span(" / "),
-                    path.rsplit("/", 1)[-1],
+                    html.Span(property_name(visit.words, tag), title=path),
                 ]
             ),
             html.Div(
@@ -69,9 +69,8 @@ def trend_card(visit: Visit, tag: Tag, span: Span, rows: pa.Table) -> Component:
     words = visit.words
     wanted = COLUMN.get(tag.kind, "mean")
     column = wanted if wanted in rows.column_names else "mean"
-    title = (
-        f"{tag.path.rsplit('/', 1)[-1]} ({tag.unit})" if tag.unit else tag.path.rsplit("/", 1)[-1]
-    )
+    name, unit = property_name(words, tag), words.code("unit", tag.unit)
+    title = f"{name} ({unit})" if unit else name
     found = by_path(rows, column)
     if tag.path not in found or not np.isfinite(found[tag.path][1]).any():
         return card(title, empty(words("state.no_data"), words("state.no_data_hint")))
@@ -79,8 +78,8 @@ def trend_card(visit: Visit, tag: Tag, span: Span, rows: pa.Table) -> Component:
     figure = trend(
         visit.style,
         at,
-        {tag.path: values},
-        unit=tag.unit,
+        {name: values},
+        unit=unit,
         tickformat=span.tickformat,
         steps=tag.kind == "state",
         from_zero=bool(np.nanmin(values) >= 0),
@@ -109,20 +108,33 @@ def coverage(visit: Visit, rows: pa.Table) -> str:
 def latest_card(visit: Visit, tag: Tag) -> Component:
     """Return the latest value with its times and quality."""
     words, tz, now = visit.words, visit.park.tz, visit.park.now_us
-    late = None if tag.at_us is None or tag.seen_us is None else (tag.seen_us - tag.at_us) / 1e3
     rows: list[tuple[str, object]] = [
         (words("tag.at"), moment(tag.at_us, tz, now)),
-        (words("tag.seen"), moment(tag.seen_us, tz, now)),
-        (
-            words("tag.late"),
-            "–" if late is None else f"{number(late, 0, visit.viewer.language)} ms",
-        ),
+        *received(visit, tag),
         (words("tag.quality"), quality(visit, tag)),
         (words("tag.status"), html.Span(f"0x{tag.status:08X}", className="mono")),
         (words("tag.origin"), words.code("origin", tag.origin)),
     ]
     value = html.Div(shown(visit, tag), className="kpi-value")
     return card(words("tag.latest"), value, facts(rows, "wide"))
+
+
+def received(visit: Visit, tag: Tag) -> list[tuple[str, object]]:
+    """Return when the value came and how late that was.
+
+    The clock of a virtual plant is not ours: between the two there is no lag to tell.
+    """
+    words, park = visit.words, visit.park
+    if park.demo:
+        return [(words("tag.seen_wall"), clock(tag.seen_us, park.tz, "%d/%m/%Y %H:%M:%S"))]
+    late = None if tag.at_us is None or tag.seen_us is None else (tag.seen_us - tag.at_us) / 1e3
+    return [
+        (words("tag.seen"), moment(tag.seen_us, park.tz, park.now_us)),
+        (
+            words("tag.late"),
+            "–" if late is None else f"{number(late, 0, visit.viewer.language)} ms",
+        ),
+    ]
 
 
 def source_card(visit: Visit, tag: Tag) -> Component:
@@ -135,7 +147,8 @@ def source_card(visit: Visit, tag: Tag) -> Component:
         ),
         (words("endpoints.node"), html.Span(tag.node, className="mono")),
         (words("tag.kind"), words.code("tag.kind_of", tag.kind)),
-        (words("run.unit"), tag.unit or "–"),
+        (words("run.unit"), words.code("unit", tag.unit) if tag.unit else "–"),
+        (words("asset.path"), html.Span(tag.path, className="mono")),
         (words("tag.number"), str(tag.tag)),
     ]
     return card(words("tag.source"), facts(rows, "wide"))

@@ -45,6 +45,7 @@ from cluster.ports import (
     TestStep,
     Unavailable,
 )
+from twin.label import NO_LABEL
 from twin.whatif.outcome import BANDS, KPIS, PAIRS
 
 TZ = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -698,7 +699,7 @@ def _specs() -> list[FigureSpec]:
         scale: tuple[float | None, float | None] = (None, None),
         asset: str = "",
         source: str = "derived",
-        table: str = "",
+        table: Label = NO_LABEL,
     ) -> None:
         specs.append(
             FigureSpec(
@@ -718,8 +719,11 @@ def _specs() -> list[FigureSpec]:
             )
         )
 
-    tariff = "QĐ 1279/QĐ-BCT 2025 (có hiệu lực)"
-    factor = "0,6235 tCO2/MWh, 2025 (tham khảo)"
+    tariff = Label(
+        vi="QĐ 1279/QĐ-BCT, hiệu lực từ 10/05/2025 (nguồn thứ cấp)",
+        en="QD 1279/QD-BCT, in force from 10 May 2025 (secondary)",
+    )
+    factor = Label(vi="0,6235 tCO₂/MWh, 2025 (tham khảo)", en="0.6235 tCO₂/MWh, 2025 (reference)")
     p = "park."
     add(p + "load_mw", "Phụ tải toàn khu", "Park load", "MW", 1, (30, 76), (0, 100))
     add(p + "grid_import_mw", "Điện nhận từ lưới", "Grid import", "MW", 1, (0, 76), (0, 100))
@@ -740,15 +744,15 @@ def _specs() -> list[FigureSpec]:
         p + "cost_today_mvnd",
         "Tiền điện tạm tính hôm nay",
         "Provisional cost today",
-        "triệu đ",
+        "MVND",
         0,
         table=tariff,
     )
     add(p + "co2_today_t", "Phát thải hôm nay", "Emissions today", "tCO₂e", 0, table=factor)
     add(p + "measured_pct", "Phần được đo", "Measured share", "%", 0)
     add(p + "oee_pct", "OEE toàn khu", "Park OEE", "%", 1, (75, 100), (0, 100))
-    add(p + "output_today", "Sản lượng hôm nay", "Output today", "sp", 0)
-    add(p + "output_rate_h", "Năng suất", "Throughput", "sp/h", 0)
+    add(p + "output_today", "Sản lượng hôm nay", "Output today", "", 0)
+    add(p + "output_rate_h", "Năng suất", "Throughput", "/h", 0)
     add(p + "gate_queue", "Xe chờ tại cổng", "Trucks queueing", "", 0, (0, 8), (0, 20))
     add(p + "turn_p50_min", "Quay vòng xe p50", "Truck turn p50", "min", 0, (0, 45), (0, 120))
     add(p + "turn_p90_min", "Quay vòng xe p90", "Truck turn p90", "min", 0, (0, 60), (0, 120))
@@ -823,7 +827,7 @@ def _specs() -> list[FigureSpec]:
             ("effectiveness_pct", "Hiệu suất tốc độ (P)", "Effectiveness (P)", "%", 1, (85, 100)),
             ("quality_pct", "Tỷ lệ đạt (Q)", "Quality rate (Q)", "%", 1, (95, 100)),
             ("good_today", "Đạt hôm nay", "Good today", "sp", 0, (None, None)),
-            ("rate_h", "Năng suất", "Throughput", "sp/h", 0, (None, None)),
+            ("rate_h", "Năng suất", "Throughput", "/h", 0, (None, None)),
             ("kwh_per_unit", "Suất tiêu hao", "Energy per unit", "kWh/sp", 2, (None, None)),
         ):
             scale = (0, 6000) if name == "good_today" else (0, 110 if unit == "%" else None)

@@ -40,7 +40,14 @@ def every_figure(look):
         fans(look, {"base": (AT, bands), "more": (AT, bands + 1)}, unit="MVA"),
         sankey(look, flows, bus="bus"),
         window_bars(look, AT, {"peak": np.ones(4)}, {"peak": "Peak"}, tickformat="%H:%M"),
-        heat(look, AT, ["p01", "p02"], np.array([[0, 1, 2, 3], [3, 3, np.nan, 1.0]]), list("abcd")),
+        heat(
+            look,
+            AT,
+            ["p01", "p02"],
+            np.array([[0, 1, 2, 3], [3, 3, np.nan, 1.0]]),
+            list("abcd"),
+            step_us=60_000_000,
+        ),
         differences(look, ["a", "b"], [1.0, -2.0], [0.1, 0.2]),
     ]
 

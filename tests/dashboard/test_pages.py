@@ -125,7 +125,7 @@ async def test_an_unknown_address_is_told_with_a_way_out(park):
 @pytest.mark.parametrize("path", ["/asset/acmee", "/tag/none/at/all", "/whatif/run-9999"])
 async def test_something_that_is_not_there_gets_cause_and_remedy(park, path):
     _, page = await shown(park, path, "en")
-    assert "That did not work" in text_in(page)
+    assert "Not found" in text_in(page)
 
 
 async def test_an_unknown_park_is_told(park):
