@@ -16,9 +16,11 @@ from connectors.opcua.nodes import resolve, split_node, written
 from connectors.opcua.report import BrowsedNode
 from connectors.opcua.security import Pki
 from connectors.opcua.session import Limits, close, open_session, read_identity, read_limits
+from models.errors import InputError
 
 _TEXT_LIMIT: Final = 80
 _PER_BROWSE: Final = 1000
+_MOST_CHILDREN: Final = 100_000
 _UNIT_PROPERTY: Final = "EngineeringUnits"
 _HAS_PROPERTY: Final = ua.NodeId(ua.Int32(ObjectIds.HasProperty), ua.Int16(0))
 
@@ -33,7 +35,7 @@ class CrawlLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crawl:
-    """What a crawl found; ``complete`` is false when a limit stopped it."""
+    """What a crawl found; ``complete`` is false when a limit or the server stopped it."""
 
     nodes: tuple[BrowsedNode, ...]
     complete: bool
@@ -85,6 +87,14 @@ class _Seen:
     path: str
 
 
+@dataclass(slots=True)
+class _Below:
+    """Children of a node; ``fault`` says why they are not all, or none."""
+
+    nodes: list[_Seen]
+    fault: str = ""
+
+
 class Browser:
     """Browses over an open session.
 
@@ -113,11 +123,17 @@ class Browser:
         Raises
         ------
         InputError
-            When the node id cannot be read.
+            When the node id cannot be read, or the server does not browse it.
         """
         root = self._root(node)
-        found = (await self._references([_Seen(root, "", ua.NodeClass.Object, "")]))[0]
-        return await self._described(found)
+        (below,) = await self._references([_Seen(root, "", ua.NodeClass.Object, "")])
+        if below.fault:
+            raise InputError(
+                f"{node or 'the Objects folder'} cannot be browsed ({below.fault})",
+                "browse from its parent again, the server may have changed",
+                "node",
+            )
+        return await self._described(below.nodes)
 
     async def crawl(
         self,
@@ -140,11 +156,13 @@ class Browser:
         wave = deque([_Seen(self._root(node), "", ua.NodeClass.Object, "")])
         known = {wave[0].id, ua.NodeId(ua.Int32(ObjectIds.Server), ua.Int16(0))}
         found: list[_Seen] = []
+        whole = True
         for _ in range(limits.depth):
             following: deque[_Seen] = deque()
             for chunk in chunks(tuple(wave), self._limits.browse):
-                for children in await self._references(chunk):
-                    fresh = [child for child in children if child.id not in known]
+                for below in await self._references(chunk):
+                    whole = whole and not below.fault
+                    fresh = [child for child in below.nodes if child.id not in known]
                     known.update(child.id for child in fresh)
                     found.extend(fresh)
                     following.extend(fresh)
@@ -154,37 +172,34 @@ class Browser:
             wave = following
             if not wave:
                 break
-        return Crawl(nodes=await self._described(found), complete=not wave)
+        return Crawl(nodes=await self._described(found), complete=whole and not wave)
 
     def _root(self, node: str) -> ua.NodeId:
         if not node:
             return ua.NodeId(ua.Int32(ObjectIds.ObjectsFolder), ua.Int16(0))
         return resolve(*split_node(node), self._namespaces)
 
-    async def _references(self, parents: Sequence[_Seen]) -> list[list[_Seen]]:
+    async def _references(self, parents: Sequence[_Seen]) -> list[_Below]:
         """Hierarchical children of each node, without its properties."""
         wanted = ua.BrowseParameters()
         wanted.RequestedMaxReferencesPerNode = ua.Counter(_PER_BROWSE)
         wanted.NodesToBrowse = [_forward(parent.id) for parent in parents]
         results = await self._client.uaclient.browse(wanted)
-        lists: list[list[_Seen]] = []
-        for parent, result in zip(parents, results, strict=True):
-            references = list(result.References or ())
-            point = result.ContinuationPoint
-            while point:
+        found: list[_Below] = []
+        for parent, first in zip(parents, results, strict=True):
+            result, references = first, list(first.References or ())
+            while result.ContinuationPoint and result.References and _fits(references):
                 more = ua.BrowseNextParameters()
-                more.ContinuationPoints = [point]
-                (following,) = await self._client.uaclient.browse_next(more)
-                references.extend(following.References or ())
-                point = following.ContinuationPoint
-            lists.append(
-                [
-                    _seen(reference, parent.path)
-                    for reference in references
-                    if reference.ReferenceTypeId != _HAS_PROPERTY
-                ]
-            )
-        return lists
+                more.ContinuationPoints = [result.ContinuationPoint]
+                (result,) = await self._client.uaclient.browse_next(more)
+                references.extend(result.References or ())
+            seen = [
+                _seen(reference, parent.path)
+                for reference in references
+                if reference.ReferenceTypeId != _HAS_PROPERTY
+            ]
+            found.append(_Below(seen, _fault(result)))
+        return found
 
     async def _described(self, found: Sequence[_Seen]) -> tuple[BrowsedNode, ...]:
         variables = [seen for seen in found if seen.node_class == ua.NodeClass.Variable]
@@ -237,6 +252,17 @@ class Browser:
             told = iter(read)
             units.extend("" if target is None else _unit(next(told)) for target in targets)
         return units
+
+
+def _fits(references: Sequence[ua.ReferenceDescription]) -> bool:
+    return len(references) < _MOST_CHILDREN
+
+
+def _fault(result: ua.BrowseResult) -> str:
+    """Why a browse did not tell all children; empty when it did."""
+    if result.StatusCode.is_bad():
+        return str(result.StatusCode.name)
+    return "the server does not come to an end" if result.ContinuationPoint else ""
 
 
 def _forward(node: ua.NodeId) -> ua.BrowseDescription:

@@ -121,8 +121,9 @@ class Decoder:
             kind = type(raw)
             if kind is float:
                 value: float = raw if scale == 1.0 else raw * scale
-                # NaN and infinity are the only floats for which x - x is not 0.
-                if raw - raw != 0.0 and status < UNCERTAIN:
+                # NaN and infinity are the only floats for which x - x is not 0; the scale may
+                # make one of a finite value.
+                if value - value != 0.0 and status < UNCERTAIN:
                     status = UNCERTAIN | (status & _INFO_BITS)
             elif kind is bool:
                 value = (1.0 if raw else 0.0) * scale

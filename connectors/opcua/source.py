@@ -60,6 +60,8 @@ _CLOCK_UNKNOWN_US: Final = 365 * 86_400 * 1_000_000
 _FROZEN_AFTER_MOVES: Final = 20
 _FROZEN_INTERVALS: Final = 20.0
 _FROZEN_READ: Final = 50
+_ASKED_AGAIN: Final = 10
+"""Messages asked for again at most; a longer hole is a gap at once."""
 _RATE_WINDOW_S: Final = 10.0
 
 
@@ -266,7 +268,9 @@ class Source:
             self._decoder.unbind_all()
             self._monitor = None
             self._sequence.clear()
-            self._missing.clear()
+            if self._missing:
+                self._missing.clear()
+                self._lost_messages()
             await close(client)
 
     def _verify(self, identity: Identity) -> None:
@@ -374,21 +378,28 @@ class Source:
         if last is None:
             return
         expected = last % 0xFFFF_FFFF + 1
-        for missing in range(expected, min(number, expected + 10)):
-            self._missing.append((subscription, missing))
+        if number - expected > _ASKED_AGAIN:
+            self._lost_messages()
+            return
+        self._missing.extend((subscription, missing) for missing in range(expected, number))
+
+    def _lost_messages(self) -> None:
+        """What the server sent since the last row told cannot be vouched for."""
+        self._gaps += 1
+        self._cover(to_us=self._heard_us, alive=False, cause="a message of the server was lost")
 
     async def _fetch_missing(self, client: Client) -> None:
         """Ask for missing messages again; what the server no longer has becomes a gap."""
-        missing, self._missing = self._missing, []
-        for subscription, number in missing:
+        while self._missing:
+            subscription, number = self._missing[0]
             try:
                 notification = await client.uaclient.session.republish(subscription, number)
             except UaStatusCodeError:
-                self._gaps += 1
-                self._cover(
-                    to_us=self._heard_us, alive=False, cause="a message of the server was lost"
-                )
+                del self._missing[0]
+                self._lost_messages()
                 continue
+            # Only now: when the connection is lost instead of an answer, it is still missing.
+            del self._missing[0]
             for part in notification.NotificationData or ():
                 if isinstance(part, ua.DataChangeNotification):
                     pairs = ((i.ClientHandle, i.Value) for i in part.MonitoredItems)
@@ -472,9 +483,10 @@ class Source:
             return
         if self._frozen or self._identity is None:
             return
-        # Report by exception: a steady value sends nothing, but reading it shows a newer time.
+        # Report by exception: a steady value sends nothing, but reading it shows another time; an
+        # earlier one when somebody has set the clock back.
         newest = await self._newest_read(client, self._identity)
-        if newest is not None and newest > (self._decoder.newest_us or 0):
+        if newest is not None and newest != self._decoder.newest_us:
             self._decoder.newest_us = newest
             self._pace.moved_at = now
             return

@@ -54,6 +54,16 @@ def test_a_bad_nan_stays_bad_and_info_bits_are_kept():
     assert overflowed["status"] == 0x40000480
 
 
+def test_a_scale_that_makes_a_value_infinite_makes_it_uncertain():
+    rows = Rows()
+    made = Decoder(rows, "source", lambda: NOW, 0)
+    made.bind(1, Item(tag=11, namespace="urn:a", identifier="s=V", scale=1000.0))
+    made.take([(1, value(1e307)), (1, value(1.0))], 2)
+    infinite, fine = rows.drain().to_pylist()
+    assert (infinite["value"], infinite["status"]) == (math.inf, 0x40000000)
+    assert (fine["value"], fine["status"]) == (1000.0, 0)
+
+
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_no_integer_loses_a_digit(number):
     (row,) = taken(value(number))

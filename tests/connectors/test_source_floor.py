@@ -386,6 +386,22 @@ async def test_a_steady_value_whose_source_time_moves_is_not_frozen(plc, tmp_pat
             assert "frozen" not in of(held).cause
 
 
+async def test_a_clock_that_was_set_back_is_not_taken_for_a_frozen_plc(plc, tmp_path):
+    receiver = Receiver()
+    await plc.add("urn:a", "V", 0.0)
+    config = endpoint(plc.url, ("urn:a", "V"), time_policy="receive")
+    async with gateway(tmp_path, receiver, config) as held:
+        await until(lambda: receiver.values(1))
+        # Local time sent as UTC, as many PLCs do it, until somebody corrects it.
+        for i in range(1, 40):
+            await plc.write("urn:a", "V", float(i), at=datetime.now(UTC) + timedelta(hours=7))
+            await asyncio.sleep(0.02)
+        for i in range(40, 60):
+            await plc.write("urn:a", "V", float(i))
+            await asyncio.sleep(0.1)
+            assert "frozen" not in of(held).cause
+
+
 # --- loss and return ---
 
 

@@ -10,9 +10,10 @@ import pytest_asyncio
 from asyncua import ua
 from floor_plc import Plc, free_port, running
 
-from connectors.opcua.browse import CrawlLimits, browse_children, crawl_all
+from connectors.opcua.browse import Browser, CrawlLimits, browse_children, crawl_all
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.security import Pki
+from connectors.opcua.session import Limits
 from connectors.opcua.trial import Reach, try_endpoint
 from models.errors import InputError, TwinError
 
@@ -212,6 +213,42 @@ async def test_children_come_with_value_type_unit_and_stable_ids(plc):
     assert children["P01"].has_children
     (power,) = await browse_children(config(plc.url), children["P01"].node)
     assert (power.name, power.unit, power.value) == ("Power", "kW", "45.0")
+
+
+async def test_a_node_that_is_not_there_is_told_and_not_taken_for_an_empty_one(plc):
+    with pytest.raises(InputError, match="BadNodeId"):
+        await browse_children(config(plc.url), f"nsu={plc.namespaces[0]};s=nothing")
+    crawl = await crawl_all(config(plc.url), f"nsu={plc.namespaces[0]};s=nothing")
+    assert (crawl.nodes, crawl.complete) == ((), False)
+
+
+class EndlessServer:
+    """Stands in for a client whose server has always one more child, or always promises one."""
+
+    def __init__(self, *, gives: bool) -> None:
+        self.uaclient, self.gives, self.calls = self, gives, 0
+
+    async def browse(self, _wanted):
+        return [self._result()]
+
+    async def browse_next(self, _wanted):
+        return [self._result()]
+
+    def _result(self):
+        self.calls += 1
+        result = ua.BrowseResult()
+        result.ContinuationPoint = b"more"
+        if self.gives:
+            result.References = [ua.ReferenceDescription() for _ in range(1000)]
+        return result
+
+
+@pytest.mark.parametrize(("gives", "calls"), [(True, 100), (False, 1)])
+async def test_a_server_that_never_ends_its_list_is_left(gives, calls):
+    server = EndlessServer(gives=gives)
+    with pytest.raises(InputError, match="does not come to an end"):
+        await Browser(server, ["http://opcfoundation.org/UA/"], Limits()).children()
+    assert server.calls == calls
 
 
 async def test_a_crawl_finds_everything_once_and_stops_at_its_limits(plc):
