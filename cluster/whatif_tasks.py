@@ -8,7 +8,9 @@ from importlib import metadata
 from typing import Final
 
 from cluster.ports import Outcome
+from twin.parkfile.load import read_park
 from twin.whatif.plan import Piece, Plan, combine_parts, compile_plan, more_pieces, run_piece
+from twin.whatif.snapshot import nominal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +55,44 @@ def combine_bytes(plan: bytes, parts: Sequence[bytes]) -> Outcome:
     return combine_parts(Plan.from_bytes(plan), parts)
 
 
+_NOON_US: Final = 1_767_243_600_000_000
+_LITTLE: Final = """\
+apiVersion: parktwin/v1
+kind: WhatIf
+id: warm-up
+park: {park}
+from: now
+horizon: 2 h
+ensemble: {{replications: 2, seed: 1}}
+branches:
+  base: []
+compare:
+  against: base
+  kpis:
+    - {{kpi: peak_mva, material: 0.5}}
+"""
 PARK_WORK: Final = Work(
     compile=compile_bytes, run=run_bytes, more=more_bytes, combine=combine_bytes
 )
+
+
+def warm_up(parks: Sequence[str]) -> None:
+    """Read the parks and simulate a little of each, so that the first run finds all loaded.
+
+    Parameters
+    ----------
+    parks
+        Texts of the park files.
+    """
+    libraries_hash()
+    for text in parks:
+        park = read_park(text)
+        plan = Plan(
+            park_text=text,
+            snapshot=nominal(park, _NOON_US).to_json(),
+            text=_LITTLE.format(park=park.id),
+        )
+        combine_parts(plan, [run_piece(plan, piece) for piece in compile_plan(plan)])
 
 
 @cache

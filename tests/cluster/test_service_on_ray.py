@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,42 @@ def test_a_bad_piece_of_work_harms_nobody(running, function, arguments, limit_s,
         running.ask(workers.call(function, *arguments, limit_s=limit_s))
     assert running.ask(workers.call(np.sum, [1, 2], limit_s=60)) == 3
     assert running.service._park("small").pulse.pid == pid
+
+
+def test_a_worker_is_kept_warm_and_a_lost_one_is_replaced_warm(running, tmp_path):
+    begun = tmp_path / "begun"
+    workers = RayWorkers(1, partial(_append, str(begun)))
+
+    async def pids() -> tuple[int, int, int]:
+        first = await workers.call(os.getpid, limit_s=60)
+        again = await workers.call(os.getpid, limit_s=60)
+        with pytest.raises(WorkerLost):
+            await workers.call(os._exit, 1, limit_s=60)
+        return first, again, await workers.call(os.getpid, limit_s=60)
+
+    first, again, other = running.ask(pids())
+    assert first == again != other
+    assert begun.read_text() == "xx"
+    assert running.ask(workers.call(os.nice, 0, limit_s=60)) == 10
+
+
+def _append(path: str) -> None:
+    with Path(path).open("a") as file:
+        file.write("x")
+
+
+def test_cancelling_a_call_ends_its_process_and_leaves_the_pool_usable(running):
+    workers = RayWorkers(1)
+
+    async def cancelled() -> int:
+        sleeping = asyncio.create_task(workers.call(time.sleep, 600, limit_s=600))
+        await asyncio.sleep(0)
+        sleeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sleeping
+        return await workers.call(sum, [1, 2], limit_s=60)
+
+    assert running.ask(cancelled()) == 3
 
 
 def test_a_what_if_that_fits_nothing_is_refused_before_it_is_queued(running):

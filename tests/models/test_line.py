@@ -14,6 +14,7 @@ from models.line import (
     Failure,
     Line,
     LineRun,
+    LineState,
     Machine,
     Scales,
     Seen,
@@ -166,6 +167,25 @@ def test_every_tick_is_spent_once_and_no_part_is_lost(line, seed):
     assert np.all(made[:, :-1] - made[:, 1:] == inside)
     assert np.all(result.end.level >= 0)
     assert np.all(result.end.begun - made == (result.end.work_left >= 0))
+
+
+@given(line=lines(), seed=st.integers(0, 1000), bin_s=st.sampled_from([1.0, 7.0, 600.0]))
+@settings(max_examples=40, deadline=None)
+def test_bins_only_divide_the_time_and_change_nothing_of_it(line, seed, bin_s):
+    """In short bins every part crosses an edge and is followed tick by tick; in one bin over the
+    whole run hardly any is, and repairs are folded into jobs: both must be the same run.
+    """
+    whole, binned = (
+        simulate_lines(
+            [line], seed=seed, replications=(0, 3), horizon_s=7200.0, bin_s=length, keep=9000
+        )
+        for length in (7200.0, bin_s)
+    )
+    assert np.array_equal(binned.departures, whole.departures)
+    assert np.array_equal(binned.spent.sum(axis=2), whole.spent[:, :, 0])
+    assert np.array_equal(binned.made.sum(axis=2), whole.made[:, :, 0])
+    for name in LineState.__slots__:
+        assert np.array_equal(getattr(binned.end, name), getattr(whole.end, name)), name
 
 
 def later(line: Line, cut_s: float) -> Line:
