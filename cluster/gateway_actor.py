@@ -1,5 +1,7 @@
 """The gateway host as an asynchronous Ray actor that delivers to its park's actor directly."""
 
+import asyncio
+import logging
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +11,10 @@ from ray.actor import ActorHandle
 from cluster import logs
 from cluster.gateway_host import GatewayHost, GatewayHostSettings
 from cluster.layout import DataFolder
-from twin.shard import Delivered
+from models.errors import TwinError
+from twin.delivery import Delivered
+
+logger = logging.getLogger(__name__)
 
 
 class GatewayRayHost(GatewayHost):
@@ -30,6 +35,15 @@ class GatewayRayHost(GatewayHost):
         self._name = park
         self._park: ActorHandle[object] | None = None
         super().__init__(settings, self._to_park)
+        # By itself, not at its first call: the service would ask up to seconds later.
+        self._beginning = asyncio.get_running_loop().create_task(self._begin_unasked())
+
+    async def _begin_unasked(self) -> None:
+        try:
+            await self.begin()
+        except TwinError as error:
+            # The next call tries again, and tells whoever asks.
+            logger.warning("cannot begin yet", extra={"cause": str(error)})
 
     async def _to_park(
         self, source: str, session: int, seq: int, batch: pa.RecordBatch

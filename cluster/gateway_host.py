@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from cluster.metadata.store import MetadataStore
+from cluster.metadata import sqlite
 from cluster.park_clock import ParkTime
 from connectors.clock import wall_us
 from connectors.gateway import Gateway, GatewayMeasures, GatewaySettings
@@ -19,7 +19,7 @@ from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.report import BrowsedNode, EndpointStatus, EndpointTest
 from connectors.opcua.security import Pki
 from connectors.opcua.trial import try_endpoint
-from twin.shard import Delivered
+from twin.delivery import Delivered
 
 _RETRY_MOST_S: Final = 0.5
 """A shard is back within seconds; a longer wait would be the larger part of the outage."""
@@ -58,7 +58,7 @@ class GatewayHostSettings:
 
 
 class GatewayHost:
-    """Hold one gateway. Its first call starts it, with the endpoints of the process before."""
+    """Hold one gateway. `begin` starts it, with the endpoints of the process before."""
 
     def __init__(self, settings: GatewayHostSettings, deliver: Deliver) -> None:
         self._settings = settings
@@ -136,7 +136,13 @@ class GatewayHost:
         return await asyncio.to_thread(self._count_start)
 
     def _count_start(self) -> int:
-        store = MetadataStore.attach(Path(self._settings.data), self._settings.database)
+        folder, database = Path(self._settings.data), self._settings.database
+        if not database:
+            return sqlite.next_session(folder, self._settings.source, wall_us())
+        # Imported here: only a gateway with another database needs SQLAlchemy, and waits for it.
+        from cluster.metadata.store import MetadataStore
+
+        store = MetadataStore.attach(folder, database)
         try:
             return store.next_session(self._settings.source, wall_us())
         finally:

@@ -53,6 +53,10 @@ class DataFolder:
         """Sealed tables of a park."""
         return self.root / "parks" / park / "memory"
 
+    def wanted(self, park: str) -> Path:
+        """What a park is to be, for the processes of its twin."""
+        return self.root / "parks" / park / "wanted.json"
+
     def restored(self, park: str) -> Path:
         """Mark of a memory that was restored without a journal."""
         return self.root / "parks" / park / "restored"

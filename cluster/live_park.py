@@ -24,6 +24,7 @@ from cluster.park_host import Born, Counts, HostSettings, Pulse
 from cluster.ports import FigureSpec, Frame, Vitals
 from cluster.ring import Recent
 from cluster.settings import ParkSettings, ServiceSettings
+from cluster.wanted import write_wanted
 from connectors.clock import wall_us
 from connectors.gateway import GatewayMeasures
 from connectors.opcua.report import EndpointState, EndpointStatus
@@ -131,6 +132,7 @@ class LivePark:
 
     async def rebind(self) -> tuple[TagChange, ...]:
         """Bring tags and endpoints to what the store says, after a change of it."""
+        await asyncio.to_thread(self._say_what_is_wanted)
         changes = cast("tuple[TagChange, ...]", await self.ask("apply"))
         self._tell_changes(changes)
         self._learn(cast("tuple[TagRow, ...]", await self.ask("rows")))
@@ -269,14 +271,17 @@ class LivePark:
 
     async def ask(self, method: str, *arguments: object, **named: object) -> object:
         """Call a method of the twin and wait for its answer."""
-        return await answered(self._actor, method, arguments, named, f"the twin of {self.id}")
+        call = (method, arguments, named)
+        return await answered(self._actor, "ask", call, {}, f"the twin of {self.id}")
 
     async def ask_patiently(self, method: str, *arguments: object) -> object:
         """Call a method of the twin that may take long; it is not held for stuck meanwhile."""
         self._busy += 1
         try:
+            none: dict[str, object] = {}
+            call = (method, arguments, none)
             return await answered(
-                self._actor, method, arguments, {}, f"the twin of {self.id}", _PATIENT_S
+                self._actor, "ask", call, none, f"the twin of {self.id}", _PATIENT_S
             )
         finally:
             self._busy -= 1
@@ -295,6 +300,14 @@ class LivePark:
                 applied_us=wall_us(),
             )
         )
+        self._say_what_is_wanted()
+
+    def _say_what_is_wanted(self) -> None:
+        """Write it where the twin looks, at every start of its process."""
+        wanted = bindings.wanted(
+            self.park, self.store.endpoints(self.id), self.store.mappings(self.id)
+        )
+        write_wanted(self._service.folder, self.id, self.park.text, wanted)
 
     def _show(self, specs: tuple[FigureSpec, ...]) -> None:
         ids = tuple(spec.id for spec in specs)
@@ -316,7 +329,6 @@ class LivePark:
             park=self.id,
             file=self.settings.file,
             data=str(service.folder.root),
-            database=service.database,
             clock=self.settings.clock,
             log_level=service.log_level,
             log_style=service.log_style,

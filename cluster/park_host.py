@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster import logs, one_root
-from cluster.bindings import wanted
 from cluster.layout import DataFolder
-from cluster.metadata.store import MetadataStore
 from cluster.park_clock import ParkTime
 from cluster.replay import record
+from cluster.wanted import read_wanted
 from connectors.clock import wall_us
 from connectors.coverage import KIND_COVERAGE, KIND_KEY
 from models.errors import DiskLow, ShardOwned, TwinError, Unavailable
 from twin.alarms import Alarm
+from twin.delivery import Delivered
 from twin.disk import OsDisk
 from twin.effects import Effect
 from twin.figure_tags import SOURCE, FigureWriter, figure_bindings, is_figure, last_session
@@ -34,7 +34,7 @@ from twin.memory.store import Memory
 from twin.park import Park
 from twin.park_logic import ParkLogic, year_of
 from twin.parkfile.load import read_park
-from twin.shard import Cut, Delivered, Shard
+from twin.shard import Cut, Shard
 from twin.tags import Binding, TagChange, TagRow
 from twin.whatif import snapshot
 
@@ -54,10 +54,10 @@ class HostSettings:
     Parameters
     ----------
     park, file
-        Id of the park, and the name of its file for messages. Its text and what was registered at
-        run time are read from the metadata store, so that a restart finds them as they are then.
-    data, database
-        Data folder, and URL of the metadata store (empty for SQLite in the folder).
+        Id of the park, and the name of its file for messages. Its text and its tags are read from
+        the data folder (`cluster.wanted`), so that a restart finds them as they are then.
+    data
+        Data folder.
     clock
         State file of the virtual plant; empty for wall time.
     seal_rows, seal_s
@@ -69,7 +69,6 @@ class HostSettings:
     park: str
     file: str
     data: str
-    database: str = ""
     clock: str = ""
     seal_rows: int = 1_000_000
     seal_s: float = 3600.0
@@ -197,7 +196,7 @@ class ParkHost:
         return self._logic.desk.alarms(history=history)
 
     def apply(self) -> tuple[TagChange, ...]:
-        """Bring the tags to what the metadata store says now."""
+        """Bring the tags to what is wanted now."""
         self._park, bindings = wanted_park(self._settings)
         return self._apply(bindings)
 
@@ -391,15 +390,9 @@ def is_coverage(batch: pa.RecordBatch) -> bool:
 
 
 def wanted_park(settings: HostSettings) -> tuple[Park, tuple[Binding, ...]]:
-    """The park as applied last, and every tag it wants with what was registered at run time."""
-    store = MetadataStore.attach(settings.folder.root, settings.database)
-    try:
-        text = store.park(settings.park).text
-        endpoints, mappings = store.endpoints(settings.park), store.mappings(settings.park)
-    finally:
-        store.close()
-    park = read_park(text, settings.file)
-    return park, wanted(park, endpoints, mappings)
+    """The park as it is to be now, and every tag it wants with what was registered at run time."""
+    text, bindings = read_wanted(settings.folder, settings.park)
+    return read_park(text, settings.file), bindings
 
 
 def open_when_free(settings: HostSettings, memory: Memory, logic: ParkLogic) -> Shard:

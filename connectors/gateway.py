@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -29,16 +29,13 @@ from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus
 from connectors.opcua.security import Pki
 from connectors.opcua.source import Source, SourceSettings
 from models.errors import Conflict, Corrupt, NotFound, Refused, TwinError, Unavailable
-from twin.delivery import BatchId, Window
+from twin.delivery import BatchId, Delivered, Window
 from twin.failpoint import Failpoint, never
 from twin.samples import SAMPLES
 
-if TYPE_CHECKING:
-    from twin.shard import Delivered
-
 _log = logging.getLogger(__name__)
 
-Deliver = Callable[[str, int, int, pa.RecordBatch], "Awaitable[Delivered]"]
+Deliver = Callable[[str, int, int, pa.RecordBatch], Awaitable[Delivered]]
 """``deliver(source, session, seq, batch)``: samples, or coverage by the batch's metadata."""
 NewSession = Callable[[], Awaitable[int]]
 """A session number that is higher than every one given before to this source."""
@@ -443,7 +440,7 @@ class Gateway:
             await self._answered(number, answer)
         self._kick.set()
 
-    async def _answered(self, number: BatchId, answer: "Delivered") -> None:
+    async def _answered(self, number: BatchId, answer: Delivered) -> None:
         self._fault, self._retry_s = "", self.settings.retry_first_s
         if answer.expect is not None:
             try:

@@ -15,7 +15,6 @@ from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
-from pvlib import atmosphere, clearsky, irradiance, spa
 from pydantic import ConfigDict, TypeAdapter
 from scipy import special
 
@@ -163,6 +162,10 @@ def clear_sky(site: SolarSite, times_us: npt.ArrayLike) -> Sky:
     P. Ineichen and R. Perez, "A new airmass independent formulation for the Linke turbidity
     coefficient", 2002; both as implemented in pvlib.
     """
+    # Imported here: pvlib brings pandas and more, a second of CPU. A twin that is restarted needs
+    # the sky only where a roof has no sensor, and must not wait for it.
+    from pvlib import atmosphere, clearsky, irradiance, spa
+
     times = np.asarray(times_us, np.int64)
     pressure_pa = float(atmosphere.alt2pres(site.altitude_m))
     sun = spa.solar_position(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from models.errors import InputError, Refused
+from twin.effects import Effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,28 @@ class Inbox:
     def last(self) -> Mapping[str, tuple[BatchId, ...]]:
         """Last journalled batch of each remembered session, oldest first, by source."""
         return {source: tuple(self._last[source]) for source in sorted(self._last)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """Answer to one delivery.
+
+    Parameters
+    ----------
+    session
+        The session the answer is about.
+    acked_seq
+        Everything up to this number is journalled and on disk; None when `expect` is set.
+    expect
+        The batch was not taken: the source drains its window and rewinds to this number.
+    effects
+        What happened on the way.
+    """
+
+    session: int
+    acked_seq: int | None = None
+    expect: int | None = None
+    effects: tuple[Effect, ...] = ()
 
 
 IN_FLIGHT: Final = 8

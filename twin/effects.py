@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from twin.state import ShardState
-from twin.tags import TagDictionary
+if TYPE_CHECKING:  # a gateway knows effects and needs none of what a state computes with
+    from twin.state import ShardState
+    from twin.tags import TagDictionary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +43,10 @@ class ShardLogic(Protocol):
     def name(self) -> str:
         """Key of this logic inside a snapshot; unique within a shard."""
 
-    def learn(self, dictionary: TagDictionary, park_text: str) -> None:
+    def learn(self, dictionary: "TagDictionary", park_text: str) -> None:
         """See the tag dictionary and the park file's text: after a restore, and on each change."""
 
-    def tick(self, state: ShardState, now_us: int) -> Sequence[Effect]:
+    def tick(self, state: "ShardState", now_us: int) -> Sequence[Effect]:
         """Look at the state at park time `now_us`."""
 
     def command(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:

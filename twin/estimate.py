@@ -17,6 +17,7 @@ from twin.parkfile.schema import AggregateSites, Pv
 from twin.working_hours import holidays_of
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 QUARTER_US: Final = 15 * 60 * 1_000_000
 CLIMATE: Final = "binh_duong"
@@ -47,7 +48,7 @@ class Estimates:
         )
         self._quarter = -1
         self._group_kw = np.zeros(len(self._feeders))
-        self._plane_w_m2 = np.zeros(len(self._roofs))
+        self._plane_w_m2: Floats | None = None
         self._air_c = 28.0
 
     def groups_kw(self, now_us: int) -> Floats:
@@ -55,10 +56,21 @@ class Estimates:
         self._refresh(now_us)
         return self._group_kw
 
-    def plane_w_m2(self, now_us: int) -> Floats:
-        """Irradiance on each roof under the typical sky of the month [W/m2]."""
+    def plane_w_m2(self, now_us: int, measured: Floats, good: Bools) -> Floats:
+        """Irradiance on each roof [W/m2].
+
+        Parameters
+        ----------
+        measured, good
+            What the sensors say [W/m2], and where that holds; elsewhere stands the typical sky of
+            the month, which is computed only when it is needed.
+        """
         self._refresh(now_us)
-        return self._plane_w_m2
+        if good.all():
+            return measured
+        if self._plane_w_m2 is None:
+            self._plane_w_m2 = self._typical_w_m2()
+        return np.where(good, measured, self._plane_w_m2)
 
     @property
     def air_c(self) -> float:
@@ -98,18 +110,25 @@ class Estimates:
             for feeder in group.feeders:
                 load[self._feeders.index(feeder)] += share
         self._group_kw = load
-        self._sky(grid.start_us + QUARTER_US // 2)
+        self._plane_w_m2 = None
+        self._air_c = self._place.air_c[_month(self._middle_us())]
 
-    def _sky(self, middle_us: int) -> None:
-        month = int(np.datetime64(middle_us, "us").astype("datetime64[M]").astype(int)) % 12
-        self._air_c = self._place.air_c[month]
-        if not self._roofs:
-            return
+    def _middle_us(self) -> int:
+        """Middle of the quarter hour the estimates are for [us]."""
+        return self._quarter * QUARTER_US + QUARTER_US // 2
+
+    def _typical_w_m2(self) -> Floats:
+        middle_us = self._middle_us()
         sky = clear_sky(self._place, np.array([middle_us], np.int64))
-        ghi = sky.ghi_w_m2 * self._place.clearness[month]
-        self._plane_w_m2 = np.array(
+        ghi = sky.ghi_w_m2 * self._place.clearness[_month(middle_us)]
+        return np.array(
             [float(plane_of_array(sky, ghi, r.tilt, r.azimuth)[0]) for r in self._roofs]
         )
+
+
+def _month(at_us: int) -> int:
+    """Month of a time, January 0."""
+    return int(np.datetime64(at_us, "us").astype("datetime64[M]").astype(int)) % 12
 
 
 def _plant(roof: Pv) -> PvPlant:

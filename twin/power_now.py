@@ -74,8 +74,7 @@ class PowerNow:
         view, estimates, page = self._moment.view, self._estimates, self._moment.page
         power = view.read("pv", "active_power")
         plane, module = view.read("pv", "irradiance"), view.read("pv", "module_temperature")
-        typical = estimates.plane_w_m2(self._moment.now_us)
-        seen = np.where(plane.good, plane.value, typical)
+        seen = estimates.plane_w_m2(self._moment.now_us, plane.value, plane.good)
         warm = np.where(module.good, module.value, np.nan)
         expected = estimates.expected_pv_kw(np.maximum(seen, 0.0), warm)
         page.put(

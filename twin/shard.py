@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import Corrupt, DiskLow, InputError, NewerFormat, Refused, Unavailable
-from twin.delivery import AlreadyHave, BatchId, Expect, Inbox
+from twin.delivery import AlreadyHave, BatchId, Delivered, Expect, Inbox
 from twin.disk import Buffer, Disk
 from twin.effects import Effect, ShardLogic
 from twin.failpoint import Failpoint, never
@@ -39,7 +39,6 @@ from twin.term import Term
 __all__ = [
     "Applied",
     "Cut",
-    "Delivered",
     "Effect",
     "ManifestRow",
     "Sealing",
@@ -94,28 +93,6 @@ class ShardSettings:
     min_free_fraction: float = 0.05
     segment_bytes: int = 64 * 2**20
     snapshot_every_s: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """Answer to one delivery.
-
-    Parameters
-    ----------
-    session
-        The session the answer is about.
-    acked_seq
-        Everything up to this number is journalled and on disk; None when `expect` is set.
-    expect
-        The batch was not taken: the source drains its window and rewinds to this number.
-    effects
-        What happened on the way.
-    """
-
-    session: int
-    acked_seq: int | None = None
-    expect: int | None = None
-    effects: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

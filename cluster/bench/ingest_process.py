@@ -25,9 +25,10 @@ from connectors.coverage import is_coverage
 from connectors.gateway import Gateway
 from connectors.opcua.config import EndpointConfig, Item
 from models.errors import Unavailable
+from twin.delivery import Delivered
 from twin.disk import OsDisk
 from twin.samples import column_us
-from twin.shard import Delivered, Shard
+from twin.shard import Shard
 
 INTERVAL_MS: Final = 100.0
 _PATIENCE_S: Final = 60.0

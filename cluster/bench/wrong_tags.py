@@ -16,10 +16,11 @@ from connectors.opcua.config import EndpointConfig, items_of
 from connectors.opcua.source import SourceSettings
 from connectors.plant.process import free_ports
 from models.errors import Unavailable
+from twin.delivery import Delivered
 from twin.disk import OsDisk
 from twin.journal import Journal
 from twin.records import RecordKind, unpack_batch
-from twin.shard import Delivered, Shard
+from twin.shard import Shard
 from twin.tags import Binding, TagRow
 
 ENDPOINT: Final = "plc"

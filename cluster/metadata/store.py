@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Final, cast
 
 import orjson
-from sqlalchemy import CursorResult, Engine, delete, select, update
+from sqlalchemy import CursorResult, Engine, delete, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, defer
 
 from cluster.metadata.connect import connect
+from cluster.metadata.sqlite import NEXT_SESSION
 from cluster.metadata.tables import (
     AuditRow,
     EndpointRow,
-    GatewayRow,
     MappingRow,
     NoteRow,
     ParkRow,
@@ -138,13 +138,8 @@ class MetadataStore:
     def next_session(self, source: str, now_us: int) -> int:
         """Count a start of a gateway for a shard; the new session, from 1."""
         with self._session() as session:
-            row = session.get(GatewayRow, source)
-            if row is None:
-                row = GatewayRow(source=source, session=0, started_us=now_us)
-                session.add(row)
-            row.session += 1
-            row.started_us = now_us
-            return row.session
+            asked = {"source": source, "now_us": now_us}
+            return int(session.execute(text(NEXT_SESSION), asked).scalar_one())
 
     # Runs
 

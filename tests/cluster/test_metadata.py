@@ -8,7 +8,8 @@ import sys
 import pytest
 from sqlalchemy import inspect
 
-from cluster.metadata.connect import FILE, connect
+from cluster.metadata.connect import connect
+from cluster.metadata.sqlite import FILE, next_session
 from cluster.metadata.store import REGISTERED
 from cluster.metadata.tables import Base, EndpointRow, NoteRow, ParkRow, RunRow
 from cluster.metadata.upgrade import open_store, upgrade
@@ -94,6 +95,22 @@ def test_processes_that_start_together_migrate_once(tmp_path):
 def test_each_start_of_a_gateway_gets_a_higher_session(store):
     assert [store.next_session("a", NOW_US) for _ in range(3)] == [1, 2, 3]
     assert store.next_session("b", NOW_US) == 1
+
+
+def test_a_gateway_counts_its_sessions_without_the_store_s_libraries_alike(tmp_path, store):
+    by_turns = [
+        store.next_session("a", NOW_US),
+        next_session(tmp_path / "data", "a", NOW_US + 1),
+        store.next_session("a", NOW_US + 2),
+        next_session(tmp_path / "data", "a", NOW_US + 3),
+    ]
+    assert by_turns == [1, 2, 3, 4]
+    assert next_session(tmp_path / "data", "b", NOW_US) == 1
+
+
+def test_a_gateway_that_starts_before_the_store_has_tables_is_told_to_try_again(tmp_path):
+    with pytest.raises(Unavailable, match="no such table: gateways"):
+        next_session(tmp_path, "a", NOW_US)
 
 
 def test_runs_are_claimed_by_priority_then_age(store):

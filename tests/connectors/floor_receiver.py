@@ -7,8 +7,7 @@ import pyarrow as pa
 
 from connectors.coverage import is_coverage
 from models.errors import Unavailable
-from twin.delivery import Accept, AlreadyHave, Inbox
-from twin.shard import Delivered
+from twin.delivery import Accept, AlreadyHave, Delivered, Inbox
 
 
 class Receiver:
