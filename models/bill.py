@@ -103,9 +103,11 @@ class BillLine:
     price_vnd
         Price of one of it [VND]; for ``reactive`` the coefficient k.
     amount_vnd
-        Quantity × price, rounded half up to whole dong.
+        Quantity × price × share, rounded half up to whole dong.
     vat_rate
         Rate that applies to it, e.g. 0.08.
+    share
+        For ``capacity`` the part of the month's billed days that the price held; otherwise 1.
     """
 
     item: str
@@ -115,6 +117,7 @@ class BillLine:
     price_vnd: float
     amount_vnd: int
     vat_rate: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +277,7 @@ def bill(
     Returns
     -------
     Bill
-        Lines by window and edition, then capacity by month, then reactive power.
+        Lines by window and edition, then capacity by month and edition, then reactive power.
     """
     energy = _checked(grid, energy_kwh)
     cut = slots(tariff, grid, voltage_kv, holidays)
@@ -327,7 +330,12 @@ def _energy_line(chosen: list[Slot], kwh: float, grid: Grid, zone: ZoneInfo) -> 
 def _capacity_lines(
     tariff: Tariff, grid: Grid, energy: Floats, voltage_kv: float
 ) -> list[BillLine]:
-    """One line per local month that has a capacity price: its largest 30-minute mean."""
+    """One line per local month and edition that has a capacity price.
+
+    A month has one demand, its largest 30-minute mean. Where its price or VAT changes inside the
+    month, each edition is paid pro rata of its days among the days billed, so that a change
+    announced with the same price changes nothing (`docs/decisions/007-capacity-pro-rata.md`).
+    """
     editions = [e for e in tariff.prices if _has_capacity(e, voltage_kv)]
     if not editions or not grid.steps:
         return []
@@ -340,24 +348,42 @@ def _capacity_lines(
     whole = np.concatenate((energy, np.zeros(-len(energy) % per)))
     demand_kw = whole.reshape(-1, per).sum(axis=1) / (DEMAND_US / 3.6e9)
     zone = ZoneInfo(tariff.zone)
-    days = [_local(grid.start_us + i * DEMAND_US, zone).date() for i in range(len(demand_kw))]
+    peaks_kw: dict[date, float] = {}
+    for i, kw in enumerate(demand_kw.tolist()):
+        day = _local(grid.start_us + i * DEMAND_US, zone).date()
+        peaks_kw[day] = max(kw, peaks_kw.get(day, 0.0))
     lines: list[BillLine] = []
-    for month in sorted({(day.year, day.month) for day in days}):
-        inside = [i for i, day in enumerate(days) if (day.year, day.month) == month]
-        first, last = days[inside[0]], days[inside[-1]]
-        price = tariff.prices_on(first).of(voltage_kv).capacity_vnd_kw_month
-        peak_kw = float(demand_kw[inside].max())
-        lines.append(
-            BillLine(
-                item="capacity",
-                first=first,
-                last=last,
-                quantity=peak_kw,
-                price_vnd=price,
-                amount_vnd=dong(peak_kw * price),
-                vat_rate=tariff.vat_on(first).rate,
+    for month in sorted({(day.year, day.month) for day in peaks_kw}):
+        days = [day for day in peaks_kw if (day.year, day.month) == month]
+        peak_kw = max(peaks_kw[day] for day in days)
+        lines += _capacity_of_month(tariff, days, peak_kw, voltage_kv)
+    return lines
+
+
+def _capacity_of_month(
+    tariff: Tariff, days: list[date], peak_kw: float, voltage_kv: float
+) -> list[BillLine]:
+    """Lines of the billed days of one month, one per price edition and VAT rate with a price."""
+    held: dict[tuple[PriceEdition, float], list[date]] = {}
+    for day in days:
+        held.setdefault((tariff.prices_on(day), tariff.vat_on(day).rate), []).append(day)
+    lines: list[BillLine] = []
+    for (edition, vat_rate), its_days in held.items():
+        price = edition.of(voltage_kv).capacity_vnd_kw_month
+        share = len(its_days) / len(days)
+        if price > 0.0:
+            lines.append(
+                BillLine(
+                    item="capacity",
+                    first=its_days[0],
+                    last=its_days[-1],
+                    quantity=peak_kw,
+                    price_vnd=price,
+                    amount_vnd=dong(peak_kw * price * share),
+                    vat_rate=vat_rate,
+                    share=share,
+                )
             )
-        )
     return lines
 
 

@@ -284,3 +284,58 @@ def test_a_zone_with_summer_time_has_days_of_23_hours():
     assert split_kwh(tariff, day, np.full(92, 0.25)) == pytest.approx(
         {Window.NORMAL: 18.0, Window.PEAK: 0.0, Window.OFF_PEAK: 5.0}
     )
+
+
+def two_part(*prices_vnd: tuple[str, str | None, float]):
+    """A tariff that has nothing but capacity prices."""
+    provenance = {"source": "a", "dated": None, "status": "assumed"}
+    always = {"effective_from": "2026-01-01", "effective_to": None, "provenance": provenance}
+    free = {"name": "all", "from_kv": 0, "below_kv": None}
+    free |= dict.fromkeys(("normal_vnd_kwh", "peak_vnd_kwh", "off_peak_vnd_kwh"), 0)
+    whole = {"normal": ["00:00-24:00"]}
+    prices = [
+        {
+            "effective_from": first,
+            "effective_to": end,
+            "provenance": provenance,
+            "classes": [free | {"capacity_vnd_kw_month": price}],
+        }
+        for first, end, price in prices_vnd
+    ]
+    return tariff_from(
+        {
+            "id": "t",
+            "label": {},
+            "zone": "Asia/Ho_Chi_Minh",
+            "prices": prices,
+            "windows": [always | {"days": {"working": whole, "sunday": whole}}],
+            "vat": [always | {"rate": 0.1}],
+        }
+    )
+
+
+def capacity_lines(tariff, days, kw):
+    return [
+        line for line in bill(tariff, days, steady(days, kw), 22.0).lines if line.item == "capacity"
+    ]
+
+
+def test_a_capacity_price_that_begins_inside_a_month_is_paid_for_its_days():
+    # 29 of 30 days of November at 200,000 VND/kW: 1,000 * 200,000 * 29 / 30 = 193,333,333.33
+    tariff = two_part(("2026-01-01", "2026-11-02", 0.0), ("2026-11-02", None, 200_000.0))
+    (line,) = capacity_lines(tariff, grid(us(2026, 11, 1), 30 * 24, 30), 1000.0)
+    assert (line.first, line.last) == (date(2026, 11, 2), date(2026, 11, 30))
+    assert (line.quantity, line.price_vnd, line.amount_vnd) == (1000.0, 200_000.0, 193_333_333)
+    assert line.share == pytest.approx(29 / 30)
+
+
+@given(change=st.integers(2, 30), kw=st.floats(0.0, 1e5), price=st.integers(1, 500_000))
+def test_an_edition_with_the_same_price_changes_no_capacity_amount(change, kw, price):
+    day = f"2026-11-{change:02d}"
+    month = grid(us(2026, 11, 1), 30 * 24, 30)
+    one = capacity_lines(two_part(("2026-01-01", None, price)), month, kw)
+    two = capacity_lines(two_part(("2026-01-01", day, price), (day, None, price)), month, kw)
+    assert [len(one), len(two)] == [1, 2]
+    assert sum(line.share for line in two) == pytest.approx(1.0)
+    # each line is rounded to whole dong by itself
+    assert sum(line.amount_vnd for line in two) == pytest.approx(one[0].amount_vnd, abs=1, rel=0)
