@@ -19,7 +19,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from models.errors import InputError, NotFound
@@ -252,19 +252,25 @@ class Pki:
                 continue
             issuer = self._issuer(certificate)
             key = issuer.public_key() if issuer is not None else None
-            if not isinstance(key, rsa.RSAPublicKey) or not crl.is_signature_valid(key):
+            if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+                continue
+            if not crl.is_signature_valid(key):
                 continue
             if crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
                 return True
         return False
 
     def _save_rejected(self, certificate: x509.Certificate) -> None:
+        """Keep a certificate to be trusted later; of too many the one saved longest ago goes."""
         folder = self._folder / "rejected"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if len(list(folder.iterdir())) >= _REJECTED_KEPT:
+        path = folder / f"{fingerprint_of(certificate)}.der"
+        if path.exists():
             return
-        der = certificate.public_bytes(serialization.Encoding.DER)
-        _write(folder / f"{fingerprint_of(certificate)}.der", der)
+        kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime_ns)
+        for old in kept[: max(0, len(kept) - _REJECTED_KEPT + 1)]:
+            old.unlink()
+        _write(path, certificate.public_bytes(serialization.Encoding.DER))
 
 
 def secret(reference: str, where: str = "password") -> str:

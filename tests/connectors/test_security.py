@@ -1,12 +1,13 @@
 """Certificates, trust and secrets."""
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from connectors.opcua.security import Pki, fingerprint_of, secret
@@ -136,6 +137,28 @@ def test_a_certificate_of_a_trusted_authority_is_good_until_it_is_revoked(pki, t
     assert pki.judge(der(cert), URI, NOW).ok
     (tmp_path / "crl" / "ca.crl").write_bytes(revocation(cert, CA_KEY))
     assert pki.judge(der(cert), URI, NOW).reason.startswith("revoked")
+
+
+def test_the_list_of_an_authority_with_an_elliptic_key_revokes_too(pki, tmp_path):
+    authority = ec.generate_private_key(ec.SECP256R1())
+    cert = certificate(signer=authority)
+    (tmp_path / "trusted" / "ca.der").write_bytes(der(certificate(own=authority, ca=True)))
+    assert pki.judge(der(cert), URI, NOW).ok
+    (tmp_path / "crl" / "ca.crl").write_bytes(revocation(cert, authority))
+    assert pki.judge(der(cert), URI, NOW).reason.startswith("revoked")
+
+
+def test_after_a_hundred_strangers_the_next_can_still_be_trusted(pki, tmp_path):
+    for number in range(100):
+        stranger = tmp_path / "rejected" / f"{number:064X}.der"
+        stranger.write_bytes(b"a stranger")
+        os.utime(stranger, (number, number))
+    cert = certificate()
+    mark = pki.judge(der(cert), URI, NOW).fingerprint
+    assert len(list((tmp_path / "rejected").iterdir())) == 100
+    assert not (tmp_path / "rejected" / f"{0:064X}.der").exists()
+    pki.trust(mark)
+    assert pki.judge(der(cert), URI, NOW).ok
 
 
 def test_a_revocation_list_that_the_authority_did_not_sign_revokes_nothing(pki, tmp_path):
