@@ -41,8 +41,14 @@ class PlainLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
         line = super().format(record)
-        more = " ".join(f"{key}={value}" for key, value in extras(record).items())
+        more = " ".join(f"{key}={on_one_line(value)}" for key, value in extras(record).items())
         return f"{line} {more}" if more else line
+
+
+def on_one_line(value: object) -> str:
+    """A value as text without control signs: what a server says must not look like our lines."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def extras(record: logging.LogRecord) -> dict[str, object]:
