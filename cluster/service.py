@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -41,7 +42,7 @@ from cluster.settings import ParkSettings, ServiceSettings
 from cluster.sums import energy_rows, kpi_table
 from cluster.tonight import headroom_of
 from cluster.whatif_start import WhatifStart
-from cluster.whatif_tasks import PARK_WORK
+from cluster.whatif_tasks import PARK_WORK, warm_up
 from cluster.workers import RayWorkers
 from connectors.clock import wall_us
 from models.errors import Conflict, InputError, NotFound, TwinError, Unavailable
@@ -130,7 +131,7 @@ class Service:
         store, settings = self._need_store(), self.settings
         return JobQueue(
             store,
-            RayWorkers(slots),
+            RayWorkers(slots, partial(warm_up, [park.text for park, _ in self._files])),
             PARK_WORK,
             settings.folder.runs,
             WhatifStart(self._parks, store, settings).plan,
