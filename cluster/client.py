@@ -155,8 +155,8 @@ def error_of(status: int, body: bytes) -> TwinError:
     """The error a service meant, from its answer."""
     try:
         told = orjson.loads(body)
-        what, remedy, where = str(told["what"]), str(told["remedy"]), str(told["where"])
-        problems = told["problems"]
+        what, remedy = str(told["what"]), str(told["remedy"])
+        where, problems = str(told.get("where", "")), told.get("problems", [])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         what, remedy, where = body[:_LIMIT].decode(errors="replace") or f"HTTP {status}", "", ""
         problems = []

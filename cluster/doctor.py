@@ -157,6 +157,13 @@ def _rights(data: Path) -> Finding:
 
 def _disk(data: Path) -> Finding:
     usage = shutil.disk_usage(_existing(data))
+    if not usage.total:
+        return Finding(
+            check="disk",
+            state=BAD,
+            detail=f"{_existing(data)} is on no disk",
+            remedy="choose another --data folder",
+        )
     free = usage.free / usage.total
     detail = f"{usage.free / _GIB:.1f} GiB free, {free:.0%}"
     remedy = "free disk space: below 10 % what-if stops, below 5 % ingest"

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -16,17 +18,18 @@ from cluster import logs
 from cluster.client import error_of
 from connectors.clock import wall_us
 from connectors.gateway import Gateway
-from connectors.opcua.config import endpoint_config
+from connectors.opcua.config import EndpointConfig, endpoint_config
 from connectors.opcua.security import Pki
-from models.errors import Unavailable
+from models.errors import InputError, Unavailable
+from twin.delivery import Delivered
 from twin.park import Park
 from twin.parkfile.load import load_park
-from twin.shard import Delivered
 from twin.tags import Binding, TagRow
 
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
+_FOLLOW_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +60,30 @@ class Edge:
         self._http = httpx.AsyncClient(
             base_url=f"{settings.url.rstrip('/')}/api/v1", timeout=30.0, trust_env=False
         )
+        self._reading = False
 
     async def run(self) -> None:
-        """Read and deliver until SIGINT, SIGTERM or the time is over."""
+        """Read and deliver until SIGINT, SIGTERM or the time is over.
+
+        Raises
+        ------
+        Unavailable
+            When it had to stop before the service answered once.
+        """
+        work = asyncio.create_task(self._work())
+        stopped = asyncio.create_task(self._until_stopped())
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, stopped):
+            task.cancel()
+        done, _ = await asyncio.gather(work, stopped, return_exceptions=True)
+        await self._http.aclose()
+        if isinstance(done, asyncio.CancelledError) and not self._reading:
+            raise Unavailable(f"{self._settings.url} has not answered", "start it, or mend --to")
+        if isinstance(done, Exception):
+            raise done
+
+    async def _work(self) -> None:
+        rows = await self._tags()
         gateway = Gateway(
             source=self._settings.source,
             folder=self._settings.folder,
@@ -67,15 +91,34 @@ class Edge:
             new_session=self._session,
             pki=Pki(self._settings.folder / "pki"),
         )
-        rows = await self._tags()
-        configs = [endpoint_config(e, rows) for e in self._park.endpoints.values()]
-        await gateway.start(configs)
-        self._tell(f"reading {len(configs)} endpoint(s), delivering to {self._settings.url}")
+        await gateway.start(self._configs(rows))
+        self._reading = True
+        self._tell(
+            f"reading {len(self._park.endpoints)} endpoint(s) with {len(rows)} tag(s), "
+            f"delivering to {self._settings.url}"
+        )
         try:
-            await self._until_stopped()
+            await self._follow(gateway, rows)
         finally:
             await gateway.stop()
-            await self._http.aclose()
+
+    def _configs(self, rows: list[TagRow]) -> list[EndpointConfig]:
+        return [endpoint_config(e, rows) for e in self._park.endpoints.values()]
+
+    async def _follow(self, gateway: Gateway, rows: list[TagRow]) -> None:
+        """Take over what the service does to its tags, or values would go to closed ones."""
+        known = _numbers(rows)
+        while True:
+            await asyncio.sleep(_FOLLOW_S)
+            try:
+                rows = await self._ask_tags()
+            except Unavailable:  # sampling goes on; the buffer keeps what is not taken
+                continue
+            if _numbers(rows) != known:
+                known = _numbers(rows)
+                self._tell(f"the service has changed its tags: {len(rows)} are read now")
+                for config in self._configs(rows):
+                    await gateway.put(config)
 
     async def _until_stopped(self) -> None:
         stopped = asyncio.Event()
@@ -90,11 +133,13 @@ class Edge:
         """Numbers of the tags, from the service; it is waited for."""
         while True:
             try:
-                found = await self._get(f"/parks/{self._park.id}/tags")
-                break
+                return await self._ask_tags()
             except Unavailable as error:
                 self._tell(f"waiting for the service: {error}")
                 await asyncio.sleep(_LOOK_S)
+
+    async def _ask_tags(self) -> list[TagRow]:
+        found = await self._get(f"/parks/{self._park.id}/tags")
         tags = {str(row["path"]): int(str(row["tag"])) for row in found}
         return [_row(tags[b.path], b) for b in self._park.bindings if b.path in tags]
 
@@ -135,6 +180,10 @@ class Edge:
         return answer.content
 
 
+def _numbers(rows: list[TagRow]) -> dict[str, int]:
+    return {row.binding.path: row.tag for row in rows}
+
+
 def _row(tag: int, binding: Binding) -> TagRow:
     return TagRow(tag=tag, binding=binding, valid_from_us=wall_us())
 
@@ -142,6 +191,23 @@ def _row(tag: int, binding: Binding) -> TagRow:
 def run_edge(
     park: Path, settings: EdgeSettings, log_level: str, tell: Callable[[str], None]
 ) -> None:
-    """Read the endpoints of a park here and deliver them to a service elsewhere."""
+    """Read the endpoints of a park here and deliver them to a service elsewhere.
+
+    Raises
+    ------
+    InputError
+        When an address or a name is none.
+    """
+    if urlsplit(settings.url).scheme not in {"http", "https"} or not urlsplit(settings.url).netloc:
+        raise InputError(f"{settings.url!r} is no address", "write https://host:port", "to")
+    if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,99}", settings.source):
+        raise InputError(
+            f"{settings.source!r} is no name of a gateway",
+            "write it like edge-1: a-z, 0-9 and _ . -, 100 at most",
+            "source",
+        )
+    found = load_park(park)
+    if not found.endpoints:
+        raise InputError(f"{park} has no endpoints", "add endpoints: to the park file", "park")
     logs.configure(settings.folder / "logs", "gateway", log_level)
-    asyncio.run(Edge(load_park(park), settings, tell).run())
+    asyncio.run(Edge(found, settings, tell).run())

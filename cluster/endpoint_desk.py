@@ -11,9 +11,10 @@ from cluster.metadata.store import FILE_ORIGIN
 from cluster.metadata.tables import EndpointRow
 from cluster.ports import BrowsedNode, EndpointSpec, EndpointTest
 from connectors.clock import wall_us
-from connectors.opcua.config import EndpointConfig
+from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.propose import with_proposals
-from models.errors import Conflict, InputError, NotFound
+from connectors.opcua.trial import Reach
+from models.errors import Conflict, InputError, NotFound, Unavailable
 
 
 class EndpointDesk:
@@ -43,13 +44,30 @@ class EndpointDesk:
             raise Conflict(f"endpoint {spec.id!r} is there", "remove it, or take another id", "id")
         mapping = {pair["node"]: pair["path"] for pair in spec.mapping}
         self._check(spec.id, mapping)
-        bindings.config_of(spec.id, asdict(spec), ())
+        config = config_to_try(spec)
+        try:
+            await Reach().resolve(config.url)
+        except Unavailable:  # a name that is not known yet may be saved by force
+            if not force:
+                raise
         if not force:
-            passed(await try_endpoint(self._live, spec))
+            passed(await self._try(config))
         row = bindings.row_of(self._live.id, spec, wall_us())
         await asyncio.to_thread(self._store.put_endpoint, row)
         await asyncio.to_thread(self._store.map_nodes, self._live.id, spec.id, mapping)
         await self._live.rebind()
+
+    async def test_again(self, endpoint: str) -> EndpointTest:
+        """Try a registered endpoint with everything it is registered with."""
+        self._need(endpoint)
+        live = self._live
+        known = await asyncio.to_thread(self._store.endpoints, live.id)
+        rows = list(live.dictionary.open.values())
+        found = bindings.configs(live.park, known, rows, live.settings.urls)
+        return await self._try(next(config for config in found if config.id == endpoint))
+
+    async def _try(self, config: EndpointConfig) -> EndpointTest:
+        return cast("EndpointTest", await self._live.ask_gateway("try_endpoint", config))
 
     async def remove(self, endpoint: str) -> None:
         """Disconnect and forget; one of the park file stays forgotten over restarts."""
@@ -65,10 +83,19 @@ class EndpointDesk:
         await self._live.rebind()
 
     async def browse(self, url_or_id: str, node: str) -> Sequence[BrowsedNode]:
-        """Children of a node."""
+        """Children of a node.
+
+        Raises
+        ------
+        NotFound, InputError, Refused
+            When the endpoint, the node or the address is none, or may not be reached.
+        """
         if node:
             bindings.split_node(node)
-        if not url_or_id.startswith("opc.tcp://"):
+        if url_or_id.startswith("opc.tcp://"):
+            config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
+            await Reach().resolve(config.url)
+        else:
             self._need(url_or_id)
         found = await self._live.ask_gateway("browse", url_or_id, node)
         nodes = cast("Sequence[BrowsedNode]", found)
@@ -77,8 +104,7 @@ class EndpointDesk:
         return await asyncio.to_thread(with_proposals, nodes, park)
 
     async def trust(self, endpoint: str, fingerprint: str) -> None:
-        """Trust a certificate its server has shown."""
-        self._need(endpoint)
+        """Trust a certificate its server has shown, in a test before it is saved or since."""
         await self._live.ask_gateway("trust", endpoint, fingerprint)
 
     def _known(self) -> tuple[str, ...]:
@@ -115,8 +141,17 @@ class EndpointDesk:
 
 async def try_endpoint(live: LivePark, spec: EndpointSpec) -> EndpointTest:
     """Try an endpoint from the gateway, which would have to reach it."""
-    config: EndpointConfig = bindings.config_of(spec.id, asdict(spec), ())
-    return cast("EndpointTest", await live.ask_gateway("try_endpoint", config))
+    return cast("EndpointTest", await live.ask_gateway("try_endpoint", config_to_try(spec)))
+
+
+def config_to_try(spec: EndpointSpec) -> EndpointConfig:
+    """Configuration of an endpoint that is not saved yet, with the nodes of its mapping."""
+    nodes = [bindings.split_node(pair["node"]) for pair in spec.mapping if pair["path"]]
+    items = tuple(
+        Item(tag=number, namespace=namespace, identifier=identifier)
+        for number, (namespace, identifier) in enumerate(nodes, start=1)
+    )
+    return replace(bindings.config_of(spec.id, asdict(spec), ()), items=items)
 
 
 def passed(tried: EndpointTest) -> None:

@@ -43,7 +43,13 @@ class Dictionary:
         self._rows: dict[str, TagRow] = {}
         for row in rows:
             known = self._rows.get(row.binding.path)
-            if known is None or row.valid_to_us is None or known.valid_to_us is not None:
+            # A later row of the same tag closes it; one of another tag does not touch an open one.
+            if (
+                known is None
+                or row.valid_to_us is None
+                or known.valid_to_us is not None
+                or known.tag == row.tag
+            ):
                 self._rows[row.binding.path] = row
         self.open = {row.tag: row for row in self.all() if row.valid_to_us is None}
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster import logs, one_root
+from cluster.backup_label import write_label
 from cluster.layout import DataFolder
 from cluster.park_clock import ParkTime
 from cluster.replay import record
@@ -253,6 +254,7 @@ class ParkHost:
         # The newest state goes along: a restored twin then knows what was true, not an hour ago.
         self._memory.put_snapshot(self._shard.now_us, self._shard.offset, self._shard.snapshot())
         made = backup(self._memory, Path(to))
+        write_label(Path(to), self._settings.park)
         return {"to": to, "files": made.files, "bytes": made.size}
 
     def seal(self) -> None:

@@ -275,6 +275,9 @@ class ParkService(Protocol):
     async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
         """Try an endpoint without saving it."""
 
+    async def endpoint_test_again(self, park: str, endpoint: str) -> EndpointTest:
+        """Try an endpoint as it is registered: its security, user and mapping."""
+
     async def endpoint_add(self, park: str, spec: EndpointSpec, *, force: bool = False) -> None:
         """Test, then save and connect; `force` saves one that does not answer yet."""
 

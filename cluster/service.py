@@ -10,6 +10,7 @@ from typing import Final, TypeVar, cast
 import pyarrow as pa
 
 from cluster import assets, whatif_texts
+from cluster.acting import ACTOR
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
 from cluster.engine import whatif_slots
 from cluster.engine_start import EngineStart
@@ -46,10 +47,11 @@ from cluster.whatif_tasks import PARK_WORK, warm_up
 from cluster.workers import RayWorkers
 from connectors.clock import wall_us
 from models.errors import Conflict, InputError, NotFound, TwinError, Unavailable
+from twin.delivery import Delivered
 from twin.disk import OsDisk
 from twin.park import Park
 from twin.parkfile.load import load_park, read_park
-from twin.shard import Cut, Delivered
+from twin.shard import Cut
 from twin.tags import TagChange
 
 logger = logging.getLogger(__name__)
@@ -301,6 +303,10 @@ class Service:
             raise Unavailable("no park is running yet", "wait some seconds")
         return await try_endpoint(next(iter(self._parks.values())), spec)
 
+    async def endpoint_test_again(self, park: str, endpoint: str) -> EndpointTest:
+        """Try an endpoint as it is registered: its security, user and mapping."""
+        return await EndpointDesk(self._park(park)).test_again(endpoint)
+
     async def endpoint_add(self, park: str, spec: EndpointSpec, *, force: bool = False) -> None:
         """Test, then save and connect."""
         await EndpointDesk(self._park(park)).add(spec, force=force)
@@ -417,7 +423,7 @@ class Service:
         self, who: str, action: str, subject: str, detail: Mapping[str, object]
     ) -> None:
         store = self._need_store()
-        await asyncio.to_thread(store.audit, wall_us(), who, action, subject, detail)
+        await asyncio.to_thread(store.audit, wall_us(), who or ACTOR.get(), action, subject, detail)
 
 
 async def wait_for_file(path: Path) -> None:

@@ -26,6 +26,7 @@ from models.errors import (
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 2
+_SECRETS: Final = frozenset({"password"})
 ERRORS: Final[dict[int | str, dict[str, object]]] = {
     403: {"model": ErrorBody, "description": "Not allowed, or unsafe"},
     404: {"model": ErrorBody, "description": "Nothing of that name"},
@@ -122,7 +123,7 @@ def _validation(found: Sequence[Mapping[str, object]]) -> dict[str, object]:
     problems: list[dict[str, object]] = []
     for one in found:
         place = [str(part) for part in cast("Sequence[object]", one.get("loc", ()))]
-        shown = repr(one.get("input"))[:80]
+        shown = "(not shown)" if _SECRETS & set(place) else repr(one.get("input"))[:80]
         problems.append(
             {
                 "message": f"{one.get('msg', '')}, got {shown}",

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import Field
 
+from cluster.acting import acting
 from cluster.ports import (
     BrowsedNode,
     EndpointSpec,
@@ -72,6 +73,13 @@ def _reading(router: APIRouter, service: ParkService) -> None:
         """Try an endpoint step by step without saving it."""
         return answer(await service.endpoint_test(body.spec()))
 
+    @router.post(
+        "/parks/{park}/endpoints/{endpoint}/test", responses={200: {"model": shape(EndpointTest)}}
+    )
+    async def test_again(park: str, endpoint: str) -> Response:
+        """Try an endpoint as it is registered, with its user and mapping."""
+        return answer(await service.endpoint_test_again(park, endpoint))
+
     @router.get(
         "/parks/{park}/endpoints/browse",
         responses={200: {"model": list[shape(BrowsedNode)]}},  # type: ignore[misc]
@@ -86,23 +94,25 @@ def _reading(router: APIRouter, service: ParkService) -> None:
 
 
 def _changing(router: APIRouter, service: ParkService) -> None:
-    @router.post("/parks/{park}/endpoints", status_code=201)
+    acts = [Depends(acting)]
+
+    @router.post("/parks/{park}/endpoints", status_code=201, dependencies=acts)
     async def add(park: str, body: EndpointBody, *, force: bool = False) -> Response:
         """Test, then save and connect; `force` saves one that does not answer yet."""
         await service.endpoint_add(park, body.spec(), force=force)
         return answer({"id": body.id}, 201)
 
-    @router.delete("/parks/{park}/endpoints/{endpoint}", status_code=204)
+    @router.delete("/parks/{park}/endpoints/{endpoint}", status_code=204, dependencies=acts)
     async def remove(park: str, endpoint: str) -> None:
         """Disconnect and forget; the history stays."""
         await service.endpoint_remove(park, endpoint)
 
-    @router.put("/parks/{park}/endpoints/{endpoint}/mapping", status_code=204)
+    @router.put("/parks/{park}/endpoints/{endpoint}/mapping", status_code=204, dependencies=acts)
     async def remap(park: str, endpoint: str, body: dict[str, str]) -> None:
         """Bind nodes to tag paths; an empty path unbinds."""
         await service.endpoint_map(park, endpoint, body)
 
-    @router.put("/parks/{park}/endpoints/{endpoint}/trust", status_code=204)
+    @router.put("/parks/{park}/endpoints/{endpoint}/trust", status_code=204, dependencies=acts)
     async def trust(park: str, endpoint: str, body: TrustBody) -> None:
         """Trust the server certificate with this fingerprint."""
         await service.endpoint_trust(park, endpoint, body.fingerprint)

@@ -1,9 +1,10 @@
 """Routes of a park's file and its backups."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from cluster.acting import acting
 from cluster.ports import Operations, TagChange
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
@@ -19,7 +20,7 @@ class BackupBody(Body):
 
 def keeping_router(operations: Operations) -> APIRouter:
     """Build the routes."""
-    router = APIRouter(tags=["keeping"], responses=ERRORS)
+    router = APIRouter(tags=["keeping"], responses=ERRORS, dependencies=[Depends(acting)])
 
     @router.put("/parks/{park}/file", responses={200: {"model": list[shape(TagChange)]}})  # type: ignore[misc]
     async def apply(request: Request, park: str, *, dry_run: bool = True) -> Response:

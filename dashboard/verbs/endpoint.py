@@ -1,6 +1,8 @@
 """Verbs of OPC UA endpoints: ``endpoint add, list, browse, test, trust, map, remove``."""
 
-from typing import Annotated, Final, cast
+import getpass
+from itertools import product
+from typing import Annotated, Final, NamedTuple, cast
 
 import typer
 
@@ -20,13 +22,25 @@ from dashboard.verbs.verb import group
 _STATUS: Final = ("id", "state", "cause", "security", "requested", "delivering", "values_per_s")
 _STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "url")
 _STEPS: Final = ("step", "ok", "ms", "detail", "remedy")
+_BY_STRENGTH: Final = tuple(
+    "/".join(pair)
+    for pair in product(
+        ("Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256"), ("SignAndEncrypt", "Sign")
+    )
+)
+_STRONGEST: Final = _BY_STRENGTH[0]
 _NODES: Final = ("node", "name", "node_class", "value", "unit", "proposal", "confidence")
 
 Id = Annotated[str, typer.Argument(help="Id of the endpoint")]
 Address = Annotated[str, typer.Argument(help="opc.tcp://host:port")]
-Policy = Annotated[str, typer.Option(help="None, Basic256Sha256, Aes128Sha256RsaOaep, …")]
-Mode = Annotated[str, typer.Option(help="None, Sign or SignAndEncrypt")]
-Insecure = Annotated[bool, typer.Option("--allow-insecure", help="Needed for policy None")]
+Security = Annotated[
+    str,
+    typer.Option(
+        help="None, or Policy/Mode like Basic256Sha256/SignAndEncrypt; "
+        "left out: the strongest the server offers, never None"
+    ),
+]
+Insecure = Annotated[bool, typer.Option("--allow-insecure", help="The same as --security None")]
 User = Annotated[str, typer.Option(help="User name; anonymous when left out")]
 Password = Annotated[str, typer.Option(help="env:NAME or file:PATH, never the password itself")]
 Pairs = Annotated[list[str], typer.Option("--map", help="NODE=PATH; may be repeated")]
@@ -41,8 +55,7 @@ def list_(park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None
 
 def examine(
     address: Annotated[str, typer.Argument(help="opc.tcp://host:port, or the id of an endpoint")],
-    policy: Policy = "None",
-    mode: Mode = "None",
+    security: Security = "",
     allow_insecure: Insecure = False,
     user: User = "",
     password: Password = "",
@@ -52,33 +65,25 @@ def examine(
 ) -> None:
     """Try an endpoint step by step without saving it."""
     with Client(url) as client:
-        if not address.startswith("opc.tcp://"):
-            known = client.rows(f"/parks/{park_of(client, park)}/endpoints")
-            found = next((row for row in known if row["id"] == address), None)
-            if found is None:
-                raise InputError(f"no endpoint {address!r}", "see `parktwin endpoint list`")
-            address = str(found["url"])
-            security = str(found["security"])
-            policy, _, mode = security.partition("/")
-            mode, allow_insecure = mode or "None", security == "None"
-        body = _body("test", address, policy, mode, allow_insecure, user, password)
-        tried = cast("dict[str, object]", client.send("POST", "/endpoints/test", body))
-    steps = cast("list[dict[str, object]]", tried["steps"])
+        if "://" in address:
+            wanted = Wanted("test", address, user, password)
+            tried = _try(client, wanted, _chosen(security, allow_insecure))
+        else:
+            route = f"/parks/{park_of(client, park)}/endpoints/{address}/test"
+            tried = cast("dict[str, object]", client.send("POST", route))
+    steps = _steps(tried)
     if json:
         show_json(tried)
     else:
         show_rows(steps, _STEPS, json=False)
         typer.echo(f"product: {tried['product']}  fingerprint: {tried['fingerprint'] or '-'}")
-    if not tried["ok"]:
-        failed = next(step for step in steps if not step["ok"])
-        raise Unavailable(f"{failed['step']}: {failed['detail']}", str(failed["remedy"]))
+    _passed(tried)
 
 
 def add(
     id: Id,
     address: Address,
-    policy: Policy = "None",
-    mode: Mode = "None",
+    security: Security = "",
     allow_insecure: Insecure = False,
     user: User = "",
     password: Password = "",
@@ -86,14 +91,30 @@ def add(
     force: Annotated[bool, typer.Option(help="Save it although it does not answer")] = False,
     park: ParkId = "",
     url: Url = DEFAULT_URL,
+    json: Json = False,
 ) -> None:
     """Test an endpoint, then save and connect it."""
-    body = _body(id, address, policy, mode, allow_insecure, user, password)
+    wanted, chosen = Wanted(id, address, user, password), _chosen(security, allow_insecure)
+    if force and not chosen:
+        raise InputError(
+            "nobody asks the server what it offers when --force is given",
+            "name it: --security Policy/Mode, or None",
+            "security",
+        )
+    mapping = _pairs(map_)
     with Client(url) as client:
         name = park_of(client, park)
-        whole = body | {"mapping": _pairs(map_)}
-        client.send("POST", f"/parks/{name}/endpoints", whole, force=str(force).lower())
-    typer.echo(f"{id} is saved and connects")
+        if not chosen:
+            tried = _try(client, wanted, "")
+            _passed(tried)
+            chosen = str(tried["security"])
+        whole = wanted.body(chosen) | {"mapping": mapping}
+        query = {"force": str(force).lower(), "by": getpass.getuser()}
+        made = client.send("POST", f"/parks/{name}/endpoints", whole, **query)
+    if json:
+        show_json(made)
+    else:
+        typer.echo(f"{id} is saved and connects ({chosen})")
 
 
 def browse(
@@ -119,7 +140,7 @@ def map_(
     """Bind nodes to tag paths."""
     with Client(url) as client:
         route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}/mapping"
-        client.send("PUT", route, _pairs(pairs))
+        client.send("PUT", route, _pairs(pairs), by=getpass.getuser())
     typer.echo(f"{len(pairs)} node(s) bound")
 
 
@@ -132,35 +153,78 @@ def trust(
     """Trust the server certificate with this fingerprint."""
     with Client(url) as client:
         route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}/trust"
-        client.send("PUT", route, {"fingerprint": fingerprint})
+        client.send("PUT", route, {"fingerprint": fingerprint}, by=getpass.getuser())
     typer.echo(f"{endpoint}: certificate trusted")
 
 
 def remove(endpoint: Id, park: ParkId = "", url: Url = DEFAULT_URL) -> None:
     """Disconnect and forget an endpoint; its history stays."""
     with Client(url) as client:
-        client.send("DELETE", f"/parks/{park_of(client, park)}/endpoints/{endpoint}")
+        route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}"
+        client.send("DELETE", route, by=getpass.getuser())
     typer.echo(f"{endpoint} is removed; its history stays")
 
 
-def _body(
-    name: str,
-    address: str,
-    policy: str,
-    mode: str,
-    allow_insecure: bool,
-    user: str,
-    password: str,
-) -> dict[str, object]:
-    return {
-        "id": name,
-        "url": address,
-        "policy": policy,
-        "mode": mode,
-        "allow_insecure": allow_insecure,
-        "user": user,
-        "password": password,
-    }
+class Wanted(NamedTuple):
+    """What was asked for on the command line, but for its security."""
+
+    id: str
+    address: str
+    user: str
+    password: str
+
+    def body(self, security: str) -> dict[str, object]:
+        """Body of a request with this security."""
+        policy, _, mode = security.partition("/")
+        return {
+            "id": self.id,
+            "url": self.address,
+            "policy": policy,
+            "mode": mode or "None",
+            "allow_insecure": policy == "None",
+            "user": self.user,
+            "password": self.password,
+        }
+
+
+def _chosen(security: str, allow_insecure: bool) -> str:
+    """The security somebody named; empty to take the strongest that is offered."""
+    return security or ("None" if allow_insecure else "")
+
+
+def _try(client: Client, wanted: Wanted, security: str) -> dict[str, object]:
+    """Try with a security, or with the strongest the server offers; never silently with none."""
+    first = security or _STRONGEST
+    tried = _tried(client, wanted, first)
+    if security or tried["ok"]:
+        return tried
+    offered = cast("list[str]", tried["policies"])
+    best = next((name for name in _BY_STRENGTH if name in offered), None)
+    if best is not None and best != first:
+        return _tried(client, wanted, best)
+    if offered == ["None"]:
+        failed = next(step for step in _steps(tried) if not step["ok"])
+        failed["detail"] = "the server offers no security, only None"
+        failed["remedy"] = (
+            "enable a policy on the server, or say --security None: anyone on the network can "
+            "then read and forge"
+        )
+    return tried
+
+
+def _tried(client: Client, wanted: Wanted, security: str) -> dict[str, object]:
+    tried = client.send("POST", "/endpoints/test", wanted.body(security))
+    return cast("dict[str, object]", tried) | {"security": security}
+
+
+def _steps(tried: dict[str, object]) -> list[dict[str, object]]:
+    return cast("list[dict[str, object]]", tried["steps"])
+
+
+def _passed(tried: dict[str, object]) -> None:
+    if not tried["ok"]:
+        failed = next(step for step in _steps(tried) if not step["ok"])
+        raise Unavailable(f"{failed['step']}: {failed['detail']}", str(failed["remedy"]))
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

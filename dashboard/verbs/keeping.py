@@ -1,5 +1,6 @@
 """Verbs that keep data safe: ``replay``, ``backup``, ``restore``, ``migrate``."""
 
+import getpass
 from pathlib import Path
 from typing import Annotated, Final, cast
 
@@ -49,18 +50,20 @@ def backup(
     """Back up the memory of a running park; it goes on working."""
     with Client(url) as client:
         name = park_of(client, park)
-        made = client.send("POST", f"/parks/{name}/backup", {"to": str(to.resolve())})
+        body = {"to": str(to.resolve())}
+        made = client.send("POST", f"/parks/{name}/backup", body, by=getpass.getuser())
     show_fields(cast("dict[str, object]", made), json=json)
 
 
 def restore(
     source: Annotated[Path, typer.Argument(help="Folder of a backup")],
     data: Annotated[Path, typer.Option(help="Data folder")],
-    park: Annotated[str, typer.Option(help="Park it is a backup of")],
+    park: Annotated[str, typer.Option(help="Park it is a backup of; it says so itself")] = "",
+    json: Json = False,
 ) -> None:
     """Put a backup in place, after every checksum of it was found right."""
-    files = offline.restore(DataFolder(root=data.resolve()), park, source)
-    typer.echo(f"{files} files restored; what was there is beside them (memory.before-…)")
+    done = offline.restore(DataFolder(root=data.resolve()), park, source)
+    show_fields(cast("dict[str, object]", plain(done)), json=json)
 
 
 def migrate(data: Folder, json: Json = False) -> None:

@@ -9,8 +9,18 @@ from cluster.ports import InputError, InvalidInput, Refused, TwinError, Unavaila
 
 DONE, INPUT, UNAVAILABLE, REFUSED = 0, 2, 3, 4
 _WORDS: Final = {
-    "en": {"error": "error", "remedy": "what to do", "problems": "{n} problem(s):"},
-    "vi": {"error": "lỗi", "remedy": "cách xử lý", "problems": "{n} lỗi:"},
+    "en": {
+        "error": "error",
+        "remedy": "what to do",
+        "problems": "{n} problem(s):",
+        "file": "check the path, its rights and the free space",
+    },
+    "vi": {
+        "error": "lỗi",
+        "remedy": "cách xử lý",
+        "problems": "{n} lỗi:",
+        "file": "kiểm tra đường dẫn, quyền và dung lượng trống",
+    },
 }
 
 
@@ -21,6 +31,12 @@ def report(verb: Callable[[], object], lang: str = "en") -> int:
     except TwinError as error:
         tell_error(error, lang)
         return code_of(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        what = f"{error.filename}: {error.strerror}"
+        tell_error(InputError(what, _WORDS[lang]["file"]), lang)
+        return INPUT
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else DONE
     return DONE

@@ -1,5 +1,6 @@
 """Verbs of park files: ``check``, ``schema``, ``apply``."""
 
+import getpass
 from pathlib import Path
 from typing import Annotated, Final, cast
 
@@ -36,7 +37,7 @@ def apply(
     """Bring a running park to an edited file; tells what that does to its tags and history."""
     park = parkfiles.check(file).park
     with Client(url) as client:
-        query: dict[str, object] = {"dry_run": str(dry_run).lower(), "file": file.name}
+        query: dict[str, object] = {"dry_run": str(dry_run).lower(), "by": getpass.getuser()}
         changes = client.put_text(f"/parks/{park}/file", file.read_text("utf-8"), query)
     show_rows(changes, ("action", "path", "tag", "reason"), json=json)
     if not json:

@@ -1,6 +1,7 @@
 """Verbs that read: ``tags``, ``read``, ``history``, ``at``."""
 
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -69,7 +70,9 @@ def history(
     }
     with Client(url) as client:
         route = f"/parks/{park_of(client, park)}/history"
-        if form in {"table", "json"}:
+        if form == "table" and out is not None:
+            raise InputError("a table is for a terminal", "name a --format for the file", "format")
+        if form == "table" or (form == "json" and out is None):
             rows = client.rows(route, **query)
             show_rows(rows, list(rows[0]) if rows else [], json=json or form == "json")
             return
@@ -94,12 +97,14 @@ def at(
 def _one(client: Client, park: str, path: str) -> dict[str, object]:
     found = client.rows(f"/parks/{park}/tags", pattern=path)
     exact = [row for row in found if row["path"] == path]
-    if not exact:
-        near = ", ".join(str(row["path"]) for row in found[:3])
-        raise InputError(
-            f"no tag {path!r}", f"did you mean {near}?" if near else "see `parktwin tags`", "path"
-        )
-    return exact[0]
+    if exact:
+        return exact[0]
+    close = found or client.rows(f"/parks/{park}/tags")
+    paths = [str(row["path"]) for row in close]
+    near = ", ".join(paths[:3] if found else get_close_matches(path, paths))
+    raise InputError(
+        f"no tag {path!r}", f"did you mean {near}?" if near else "see `parktwin tags`", "path"
+    )
 
 
 def _write(body: bytes, out: Path | None, form: str) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, cast
 
@@ -9,7 +10,7 @@ import typer
 
 from cluster import offline
 from cluster.client import Client
-from cluster.ports import InputError, TwinError
+from cluster.ports import Conflict, InputError, InvalidInput
 from cluster.wire import plain
 from dashboard.verbs.output import (
     DEFAULT_URL,
@@ -54,7 +55,11 @@ def submit(
     """Queue a what-if at the service."""
     query: dict[str, object] = {"by": by or getpass.getuser(), "priority": priority}
     with Client(url) as client:
-        queued = client.submit(_text(file), query)
+        try:
+            queued = client.submit(_text(file), query)
+        except InvalidInput as error:
+            named = tuple(replace(p, file=p.file or str(file)) for p in error.problems)
+            raise InvalidInput(named) from error
     show_fields(queued, json=json)
 
 
@@ -79,7 +84,10 @@ def watch(run_id: RunId, url: Url = DEFAULT_URL, json: Json = False) -> None:
     if json:
         show_json(last)
     if last["state"] != "done":
-        raise TwinError(f"run {run_id} {last['state']}: {last['error']}")
+        raise Conflict(
+            f"run {run_id} is {last['state']}: {last['error']}",
+            f"`parktwin whatif show {run_id}` tells more; mend it and submit it again",
+        )
 
 
 def show(run_id: RunId, url: Url = DEFAULT_URL, json: Json = False) -> None:

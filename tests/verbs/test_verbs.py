@@ -144,7 +144,83 @@ def test_listing_verbs_print_tables_and_json(run, url, words):
 def test_reading_an_unknown_tag_offers_a_near_one(run, url):
     code, _, err = run("read", "small/acme/power", "--url", url)
     assert code == INPUT
-    assert "parktwin tags" in err
+    assert "did you mean small/acme/active_power?" in err
+
+
+def test_history_as_json_goes_into_a_file_too(run, url, tmp_path):
+    out = tmp_path / "h.json"
+    words = ("small/acme/active_power", "--format", "json", "--out", str(out))
+    assert run("history", *words, "--url", url)[0] == 0
+    assert isinstance(orjson.loads(out.read_bytes()), list)
+
+
+def test_a_file_that_cannot_be_written_is_told_with_its_cause(run, url, tmp_path):
+    words = ("small/acme/active_power", "--format", "csv", "--out", str(tmp_path / "no" / "h.csv"))
+    code, _, err = run("history", *words, "--url", url)
+    assert code == INPUT
+    assert "No such file or directory" in err
+    assert "what to do: check the path" in err
+    assert "Traceback" not in err
+
+
+def test_force_without_a_security_is_refused_before_anything_is_saved(run, url, service):
+    before = len(service.asked)
+    code, _, err = run("endpoint", "add", "e5", "opc.tcp://127.0.0.1:4840", "--force", "--url", url)
+    assert code == INPUT
+    assert "--security" in err
+    assert len(service.asked) == before
+
+
+def test_a_password_is_never_repeated_in_an_error(run, url):
+    words = ("opc.tcp://127.0.0.1:4840", "--security", "None", "--password", "geheim")
+    code, _, err = run("endpoint", "test", *words, "--url", url)
+    assert code == INPUT
+    assert "password" in err
+    assert "geheim" not in err
+
+
+@pytest.mark.parametrize("verb", ["migrate", "replay"])
+def test_a_folder_that_is_none_is_not_made_one(run, tmp_path, verb):
+    code, _, err = run(verb, str(tmp_path / "nowhere"))
+    assert code == INPUT
+    assert "--data" in err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_park_that_is_no_id_cannot_lead_a_restore_out_of_its_folder(run, tmp_path):
+    backup, data = tmp_path / "b", tmp_path / "d"
+    backup.mkdir()
+    (backup / "checksums.json").write_text("{}")
+    code, _, err = run("restore", str(backup), "--data", str(data), "--park", "../x")
+    assert code == INPUT
+    assert "no id of a park" in err
+    assert not data.exists()
+
+
+def test_a_backup_of_another_park_is_refused(run, tmp_path):
+    backup = tmp_path / "b"
+    backup.mkdir()
+    (backup / "checksums.json").write_text("{}")
+    (backup / "park.json").write_text('{"park": "large"}')
+    code, _, err = run("restore", str(backup), "--data", str(tmp_path / "d"), "--park", "small")
+    assert code == REFUSED
+    assert "'large'" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (("--to", "ftp://x"), "no address"),
+        (("--source", "Bad Name"), "no name of a gateway"),
+        (("--to", "http://127.0.0.1:9", "--for", "0.2"), "has not answered"),
+    ],
+)
+def test_a_gateway_that_cannot_work_says_why_and_ends(run, tmp_path, words, cause):
+    park = str(ROOT / "examples" / "minimal.yaml")
+    code, _, err = run("gateway", park, "--data", str(tmp_path / "g"), *words)
+    assert code in {INPUT, UNAVAILABLE}
+    assert cause in err
+    assert "what to do: " in err
 
 
 def test_history_goes_into_a_file(run, url, tmp_path):
@@ -164,7 +240,7 @@ def test_an_endpoint_that_does_not_answer_is_told_step_by_step(run, url):
 
 def test_endpoints_are_added_mapped_and_removed(run, url, service):
     add = ("endpoint", "add", "e2", "opc.tcp://127.0.0.1:4840", "--map", "nsu=u;s=A=small/acme/x")
-    assert run(*add, "--force", "--url", url)[0] == 0
+    assert run(*add, "--security", "None", "--force", "--url", url)[0] == 0
     bind = ("endpoint", "map", "e2", "nsu=urn:x;s=P=1=small/acme/y")
     assert run(*bind, "--url", url)[0] == 0
     assert run("endpoint", "remove", "e2", "--url", url)[0] == 0
@@ -177,7 +253,10 @@ def test_endpoints_are_added_mapped_and_removed(run, url, service):
 
 
 def test_a_conflict_and_a_refusal_have_their_codes(run, url):
-    assert run("endpoint", "add", "plc", "opc.tcp://h:1", "--url", url)[0] == INPUT
+    assert (
+        run("endpoint", "add", "plc", "opc.tcp://h:1", "--security", "None", "--url", url)[0]
+        == INPUT
+    )
     assert run("endpoint", "trust", "plc", "0" * 64, "--url", url)[0] == REFUSED
 
 
