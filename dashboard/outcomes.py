@@ -89,7 +89,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
 def sentence(words: Words, pair: Pair) -> str:
     """Return one difference in words: the effect first, then how sure, then the verdict."""
     language = words.language
-    times, unit = shown_as(words, pair.unit)
+    times, unit = difference_as(words, pair.unit)
     difference = pair.difference * times
     size = number(abs(difference), significant(difference), language)
     return words.texts[f"verdict.{_direction(pair)}"].format(
@@ -104,6 +104,12 @@ def sentence(words: Words, pair: Pair) -> str:
 def shown_as(words: Words, unit: str) -> tuple[float, str]:
     """Return factor and unit a number is shown in: a probability as per cent."""
     return (100.0, "%") if unit == "1" else (1.0, words.code("unit", unit) if unit else "")
+
+
+def difference_as(words: Words, unit: str) -> tuple[float, str]:
+    """Return factor and unit of a difference: that of two percentages is in points."""
+    times, shown = shown_as(words, unit)
+    return times, words("run.points") if shown == "%" else shown
 
 
 def interval(words: Words, low: float, high: float, digits: int) -> str:

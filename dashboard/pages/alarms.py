@@ -43,7 +43,7 @@ async def layout(visit: Visit) -> Component:
                 className="page-head",
             ),
             html.Div(summary(visit, every), id="alarms-summary"),
-            html.Div(grid(visit, rows(visit, every, view), view), className="card grid-card"),
+            html.Div(grid(visit, await rows(visit, every, view), view), className="card grid-card"),
             actions(visit),
         ]
     )
@@ -100,18 +100,21 @@ def summary(visit: Visit, alarms: Sequence[Alarm]) -> list[Component]:
     return [banner, tiles]
 
 
-def rows(visit: Visit, alarms: Sequence[Alarm], view: str) -> list[Row]:
+async def rows(visit: Visit, alarms: Sequence[Alarm], view: str) -> list[Row]:
     """Return grid rows, worst and newest first."""
+    assets = await visit.service.assets(visit.park.id)
+    names = {a.id: visit.words.label(a.label) for a in assets}
     ordered = sorted(
         seen(alarms, view), key=lambda a: (PRIORITIES.index(a.priority.value), -a.raised_us)
     )
-    return [row(visit, alarm) for alarm in ordered]
+    return [row(visit, alarm, names.get(alarm.asset) or alarm.asset) for alarm in ordered]
 
 
-def row(visit: Visit, alarm: Alarm) -> Row:
+def row(visit: Visit, alarm: Alarm, asset: str) -> Row:
     """Return one row; texts are ready to read, times sort as they are written."""
     words, language, tz = visit.words, visit.viewer.language, visit.park.tz
-    value = with_unit(alarm.value, 1, alarm.unit, language) if alarm.value is not None else ""
+    unit = words.code("unit", alarm.unit) if alarm.unit else ""
+    value = with_unit(alarm.value, 1, unit, language) if alarm.value is not None else ""
     limit = number(alarm.limit, 1, language) if alarm.limit is not None else ""
     text = words.label(alarm.label)
     grouped = words("alarms.members", n=str(alarm.members)) if alarm.members > 1 else ""
@@ -124,7 +127,8 @@ def row(visit: Visit, alarm: Alarm) -> Row:
         "state": words.code("alarm.state", alarm.state.value),
         "raised": at_zone(alarm.raised_us, tz).strftime("%d/%m %H:%M:%S"),
         "raised_us": alarm.raised_us,
-        "asset": alarm.asset,
+        "asset": asset,
+        "asset_id": alarm.asset,
         "href": visit.href(f"/asset/{alarm.asset}"),
         "text": f"{text} ({grouped})" if grouped else text,
         "value": f"{value} / {limit}" if limit else value,
@@ -150,7 +154,7 @@ def grid(visit: Visit, data: list[Row], view: str) -> Component:
         column("raised_us", 132, cellRenderer="Stamp"),
         column("state", 160),
         column("text", 300, flex=3, tooltipField="text"),
-        column("asset", 158, cellRenderer="InsideLink"),
+        column("asset", 158, cellRenderer="InsideLink", tooltipField="asset_id"),
         column("value", 136),
         *([column("until", 92)] if view == "shelved" else []),
         column("by", 110),
@@ -312,7 +316,7 @@ async def current(desk: Desk, search: str) -> tuple[list[Row], list[Component]]:
     """Return rows of the view asked for, and the summary."""
     visit = await desk.visit(search)
     every = await visit.service.alarms(visit.park.id, history=True)
-    return rows(visit, every, view_of(visit)), summary(visit, every)
+    return await rows(visit, every, view_of(visit)), summary(visit, every)
 
 
 PAGE: Final = Page(

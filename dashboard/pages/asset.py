@@ -1,7 +1,7 @@
 """One asset: where it belongs, its figures now, a trend, its alarms and its tags."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from dashboard.words.book import Words
 QUALITIES: Final = ("good", "uncertain", "bad")
 UNSAID: Final = ("owner", "map")
 """Attributes a reader has no use for: the owner stands by itself, the place is drawn."""
-QUANTITY: Final = re.compile(r"(?P<number>-?\d+(\.\d+)?)( (?P<unit>\D.*))?")
+QUANTITY: Final = re.compile(r"(?P<number>-?\d+(\.\d+)?)( (?P<unit>\S.*))?")
 
 
 async def layout(visit: Visit) -> Component:
@@ -54,7 +54,7 @@ async def layout(visit: Visit) -> Component:
     )
     left = [await trend_card(visit, span, shown), tags_card(visit, tags, below=bool(children))]
     right = [
-        about_card(visit, asset),
+        about_card(visit, asset, assets),
         figures_card(visit, shown),
         alarms_card(visit, alarms),
         *([children_card(visit, children)] if children else []),
@@ -72,14 +72,19 @@ async def layout(visit: Visit) -> Component:
 
 def crumbs(visit: Visit, asset: Asset, assets: dict[str, Asset]) -> Component:
     """Return the asset's name after the names of all above it."""
-    chain = [asset]
-    while chain[0].parent in assets:
-        chain.insert(0, assets[str(chain[0].parent)])
     parts: list[object] = []
-    for each in chain[:-1]:
+    for each in chain(asset, assets)[:-1]:
         text = visit.words.label(each.label) or each.id
         parts += [core.Link(text, href=visit.href(f"/asset/{each.id}")), html.Span(" / ")]
     return html.H1([*parts, visit.words.label(asset.label) or asset.id])
+
+
+def chain(asset: Asset, assets: Mapping[str, Asset]) -> list[Asset]:
+    """Return all above an asset, the outermost first, and the asset itself."""
+    found = [asset]
+    while found[0].parent in assets:
+        found.insert(0, assets[str(found[0].parent)])
+    return found
 
 
 async def own_tags(visit: Visit, asset: Asset) -> list[Tag]:
@@ -151,15 +156,15 @@ def ends(visit: Visit, spec: FigureSpec) -> list[Limit]:
     return made
 
 
-def about_card(visit: Visit, asset: Asset) -> Component:
-    """Return what the park file says about the asset."""
+def about_card(visit: Visit, asset: Asset, known: Collection[str]) -> Component:
+    """Return what the park file says about the asset; other assets it names are links."""
     words = visit.words
     rows: list[tuple[str, object]] = [
         (words("asset.type"), words.code("asset.type_of", asset.type)),
         (words("asset.path"), html.Span(asset.id, className="mono")),
         (words("asset.owner"), asset.owner or "–"),
         *(
-            (words.code("asset.attribute", name), attribute(visit, name, value))
+            (words.code("asset.attribute", name), attribute(visit, name, value, known))
             for name, value in asset.attributes.items()
             if name not in UNSAID
         ),
@@ -167,10 +172,10 @@ def about_card(visit: Visit, asset: Asset) -> Component:
     return card(words("asset.about"), facts(rows, "wide"))
 
 
-def attribute(visit: Visit, name: str, value: str) -> object:
+def attribute(visit: Visit, name: str, value: str, known: Collection[str]) -> object:
     """Return what the park file says, in the viewer's language where it has words for it."""
     words = visit.words
-    if name == "feeder":
+    if value in known:
         return core.Link(value, href=visit.href(f"/asset/{value}"))
     if name == "rule":
         return words.code("whatif.option", value)

@@ -48,16 +48,11 @@ async def layout(visit: Visit) -> Component:
             html.Div(
                 [
                     schematic(visit, await service.assets(park)),
-                    html.Div(
-                        [
-                            html.Div(await strip(visit), id="overview-strip", className="stack"),
-                            power(visit, at_us, series),
-                        ],
-                        className="stack",
-                    ),
+                    html.Div(await strip(visit), id="overview-strip", className="stack"),
                 ],
                 className="grid overview-grid",
             ),
+            html.Div(power(visit, at_us, series), className="grid"),
         ]
     )
 
@@ -231,7 +226,7 @@ def power(visit: Visit, at_us: np.ndarray, series: Mapping[str, np.ndarray]) -> 
     figure = trend(visit.style, at_us, named, unit="MW")
     return card(
         title,
-        stream("overview-power", figure, list(series), height=306, label=title),
+        stream("overview-power", figure, list(series), height=240, label=title),
         kind="card-power",
     )
 

@@ -18,6 +18,7 @@ from dashboard.outcomes import (
     Kpi,
     Pair,
     branch_bands,
+    difference_as,
     interval,
     kpis,
     ordered,
@@ -267,7 +268,7 @@ def pair_card(visit: Visit, found: Sequence[Pair]) -> Component:
 def pair_row(visit: Visit, pair: Pair) -> list[object]:
     """Return one paired difference."""
     words, language = visit.words, visit.viewer.language
-    times, unit = shown_as(words, pair.unit)
+    times, unit = difference_as(words, pair.unit)
     difference = pair.difference * times
     digits = significant(difference)
     effect = f"{number(difference, digits, language, sign=True)} {unit}"

@@ -1,19 +1,20 @@
 """One tag: its latest value, its history and quality, its source and what is computed from it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from dash.development.base_component import Component
 
-from cluster.ports import HistoryQuery, NotFound, Tag
+from cluster.ports import Asset, HistoryQuery, NotFound, Tag
 from dashboard.components import core, html
 from dashboard.components.graph import graph
 from dashboard.components.parts import card, empty, facts
 from dashboard.components.picker import exports, span_picker
 from dashboard.figures.lines import trend
 from dashboard.page import Page, Visit
-from dashboard.pages.asset import property_name, quality, shown
+from dashboard.pages.asset import chain, property_name, quality, shown
 from dashboard.spans import Span, span_of
 from dashboard.tables import by_path, floats
 from dashboard.text import clock, moment, number
@@ -33,16 +34,12 @@ async def layout(visit: Visit) -> Component:
         tags=(path,), since_us=span.since_us, until_us=span.until_us, every_us=span.chart_us
     )
     rows = await visit.service.history(visit.park.id, query)
-    asset = path.rsplit("/", 1)[0]
+    assets = {a.id: a for a in await visit.service.assets(visit.park.id)}
+    owner = next((a for a in assets.values() if path in a.tags), None)
+    name = html.Span(property_name(visit.words, tag), title=path)
     head = html.Div(
         [
-            html.H1(
-                [
-                    core.Link(asset, href=visit.href(f"/asset/{asset}")),
-                    html.Span(" / "),
-                    html.Span(property_name(visit.words, tag), title=path),
-                ]
-            ),
+            html.H1(name if owner is None else [*above(visit, owner, assets), name]),
             html.Div(
                 [span_picker(visit, span), exports(visit, [path], span)], className="page-tools"
             ),
@@ -62,6 +59,15 @@ async def layout(visit: Visit) -> Component:
             ),
         ]
     )
+
+
+def above(visit: Visit, owner: Asset, assets: Mapping[str, Asset]) -> list[object]:
+    """Return links to the tag's asset and to all above it."""
+    parts: list[object] = []
+    for each in chain(owner, assets):
+        text = visit.words.label(each.label) or each.id
+        parts += [core.Link(text, href=visit.href(f"/asset/{each.id}")), html.Span(" / ")]
+    return parts
 
 
 def trend_card(visit: Visit, tag: Tag, span: Span, rows: pa.Table) -> Component:

@@ -459,6 +459,7 @@ Key = Literal[
     "run.one_branch",
     "run.p_better",
     "run.pairs",
+    "run.points",
     "run.progress",
     "run.replications",
     "run.spec",
