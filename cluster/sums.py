@@ -55,7 +55,8 @@ async def _windows(
     live: LivePark, tags: Sequence[int], since_us: int, until_us: int, every_us: int
 ) -> pa.Table:
     cut = cast("Cut", await live.ask("cut", list(tags)))
-    kinds = {tag: live.dictionary.open[tag].binding.kind for tag in tags}
+    # closed tags too: a path keeps the past of the tags it had before
+    kinds = {row.tag: row.binding.kind for row in live.rows}
     return await asyncio.to_thread(
         live.reader.windows, cut, tags, since_us, until_us, every_us, kinds
     )

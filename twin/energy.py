@@ -4,6 +4,7 @@ A pure function of 15-minute rollups. Windows of the tariff begin and end on qua
 row never mixes two prices; coarser intervals keep one row per window.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,10 +18,13 @@ from models.errors import InputError
 from models.tariff import Window, tariff_named
 from twin.park import Park
 from twin.samples import TIME, from_us
-from twin.tags import TagDictionary
+from twin.tag_past import Span, TagPast, since_ever, without
+from twin.tags import Kind, TagDictionary
 from twin.working_hours import holidays_of
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 STEP_US: Final = 15 * 60 * 1_000_000
 _STEP_S: Final = 900.0
@@ -39,43 +43,54 @@ ENERGY: Final = pa.schema(
 )
 """Flows: ``grid``, ``solar``, ``battery_in``, ``battery_out``, ``load`` (grid + solar + out − in),
 ``site:<id>`` and ``aggregated`` (load less the sites). ``measured`` is the observed share of the
-interval; an asset of the park that has no meter counts as not observed. Cost (without VAT) and
+interval; an asset of the park that has no meter counts as not observed. A meter that was replaced
+keeps its past: each tag its path has had counts for its time. Cost (without VAT) and
 emissions (location-based) stand with what is bought: the grid; at the same price and factor with
 sites and the aggregated rest; null elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Meter:
-    """A tag and how it becomes kWh: ``counter`` as it is, ``power`` from its integral in kW·s.
+    """How a tag becomes kWh: a counter as it is, a power from its integral in kW·s.
 
     Of a power that runs both ways, a ``one_way`` meter counts what its sign makes positive.
     """
 
-    counter: bool
-    tag: int = -1
+    kind: Kind
+    unit: str
+    column: str
+    per_kwh: float
     sign: float = 1.0
     one_way: bool = False
 
 
-_COUNTER: Final = _Meter(counter=True)
-_POWER: Final = _Meter(counter=False)
-_GIVING: Final = _Meter(counter=False, one_way=True)
-_CHARGING: Final = _Meter(counter=False, sign=-1.0, one_way=True)
+_COUNTER: Final = _Meter(kind=Kind.COUNTER, unit="kWh", column="increase", per_kwh=1.0)
+_POWER: Final = _Meter(kind=Kind.GAUGE, unit="kW", column="integral", per_kwh=3600.0)
+_GIVING: Final = replace(_POWER, one_way=True)
+_CHARGING: Final = replace(_POWER, sign=-1.0, one_way=True)
 """A battery's power is positive when it gives; of a quarter hour its net counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """A meter of an asset, with the tags it had and when each of them was the asset's."""
+
+    meter: _Meter
+    spans: tuple[Span, ...]
 
 
 @dataclass(slots=True)
 class _Flow:
-    """The meters of a flow, and how many of its assets have none."""
+    """The ways each asset of a flow is metered, at no time two of them; without any, it is not."""
 
-    meters: list[_Meter] = field(default_factory=list)
-    unmetered: int = 0
+    assets: list[tuple[_Way, ...]] = field(default_factory=list)
 
 
 def energy_tags(park: Park, dictionary: TagDictionary) -> tuple[int, ...]:
-    """Tags whose rollups `energy_table` needs."""
-    meters = _meters(park, dictionary)
-    return tuple(dict.fromkeys(m.tag for found in meters.values() for m in found.meters))
+    """Tags whose rollups `energy_table` needs: those of today, and those before them."""
+    flows = _meters(park, dictionary).values()
+    ways = [way for flow in flows for asset in flow.assets for way in asset]
+    return tuple(dict.fromkeys(span.tag for way in ways for span in way.spans))
 
 
 def energy_table(
@@ -145,36 +160,51 @@ class _Money:
 
 
 def _meters(park: Park, dictionary: TagDictionary) -> dict[str, _Flow]:
-    """The meters of each measured flow."""
+    """The meters of each measured flow, with all their past."""
+    past = TagPast(dictionary)
     found: dict[str, _Flow] = {}
 
-    def add(flow: str, asset: str, metric: str, meter: _Meter) -> bool:
-        path = f"{park.id}/{asset}/{metric}"
-        if path not in dictionary:
-            return False
-        tag = dictionary.of_path(path).tag
-        found.setdefault(flow, _Flow()).meters.append(replace(meter, tag=tag))
-        return True
-
-    def add_first(flow: str, asset: str, *ways: tuple[str, _Meter]) -> None:
-        """The first way that is mapped; an asset without any is not metered."""
-        if not any(add(flow, asset, metric, meter) for metric, meter in ways):
-            found.setdefault(flow, _Flow()).unmetered += 1
+    def add(flow: str, asset: str, *ways: tuple[str, _Meter]) -> None:
+        """The first way that is mapped counts, at any time the first of then."""
+        spans = since_ever([_fitting(past, park, asset, *way) for way in ways])
+        taken: list[Span] = []
+        metered: list[_Way] = []
+        for (_, meter), its in zip(ways, spans, strict=True):
+            if own := without(its, taken):
+                metered.append(_Way(meter=meter, spans=tuple(own)))
+                taken += own
+        found.setdefault(flow, _Flow()).assets.append(tuple(metered))
 
     counter = ("active_energy", _COUNTER)
     power = ("active_power", _POWER)
     for node in park.of_type("transformer"):
-        add_first("grid", node.id, power)
+        add("grid", node.id, power)
     for node in park.of_type("pv"):
-        add_first("solar", node.id, counter, power)
+        add("solar", node.id, counter, power)
     for node in park.of_type("bess"):
-        add_first("battery_in", node.id, ("energy_in", _COUNTER), ("active_power", _CHARGING))
-        add_first("battery_out", node.id, ("energy_out", _COUNTER), ("active_power", _GIVING))
+        add("battery_in", node.id, ("energy_in", _COUNTER), ("active_power", _CHARGING))
+        add("battery_out", node.id, ("energy_out", _COUNTER), ("active_power", _GIVING))
     for node in park.of_type("site"):
-        flow = f"site:{node.id}"
-        if not add(flow, node.id, *counter):
-            add(flow, node.id, *power)
+        add(f"site:{node.id}", node.id, counter, power)
     return found
+
+
+def _fitting(past: TagPast, park: Park, asset: str, metric: str, meter: _Meter) -> list[Span]:
+    """Spans of a metric whose tags can be read as this meter."""
+    return [
+        span
+        for span in past.of(f"{park.id}/{asset}/{metric}")
+        if span.binding.kind is meter.kind and span.factor(meter.unit) is not None
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """One flow per step: energy [kWh], NaN without any row; observed share; whether metered."""
+
+    kwh: Floats
+    seen: Floats
+    metered: Bools
 
 
 def _flows(
@@ -182,42 +212,96 @@ def _flows(
 ) -> dict[str, tuple[Floats, Floats]]:
     """Energy and observed share of each flow per step; a flow without any row is NaN there."""
     meters = _meters(park, dictionary)
-    flows = {name: _measured(flow, rows, grid) for name, flow in meters.items() if flow.meters}
+    measured = {name: _measured(flow, rows, grid) for name, flow in meters.items()}
+    flows = {name: (m.kwh, m.seen) for name, m in measured.items() if m.metered.any()}
     nothing = np.zeros(grid.steps)
-    blind = {name: (nothing, nothing) for name, flow in meters.items() if not flow.meters}
     none = (nothing, np.ones(grid.steps))
     names = ("grid", "solar", "battery_out", "battery_in")
-    parts = [flows.get(name, blind.get(name, none)) for name in names]
+    # what has no meter counts nothing and is not seen; what has one and no row is not known
+    parts = [
+        (np.where(measured[name].metered, measured[name].kwh, 0.0), measured[name].seen)
+        if name in measured
+        else none
+        for name in names
+    ]
     signs = (1.0, 1.0, 1.0, -1.0)
     load = sum((sign * part[0] for sign, part in zip(signs, parts, strict=True)), none[0])
     seen = np.min([part[1] for part in parts], axis=0)
-    sites = [flow for name, flow in flows.items() if name.startswith("site:")]
+    sites = [m for name, m in measured.items() if name.startswith("site:")]
     flows["load"] = (load, seen)
-    rest = load - np.nansum([flow[0] for flow in sites], axis=0) if sites else load
-    least = np.min([seen, *(flow[1] for flow in sites)], axis=0)
+    rest = load - np.nansum([site.kwh for site in sites], axis=0) if sites else load
+    least = np.min([seen, *(np.where(site.metered, site.seen, 1.0) for site in sites)], axis=0)
     flows["aggregated"] = (rest, least)
     return flows
 
 
-def _measured(flow: _Flow, rows: pa.Table, grid: Grid) -> tuple[Floats, Floats]:
-    assets = len(flow.meters) + flow.unmetered
+def _measured(flow: _Flow, rows: pa.Table, grid: Grid) -> _Measured:
+    table = _Columns.of(rows, grid)
     kwh, seen = np.zeros(grid.steps), np.zeros(grid.steps)
-    came = np.zeros(grid.steps, np.bool_)
-    at = rows.column("at").cast(pa.int64()).to_numpy()
-    tags = rows.column("tag").to_numpy()
-    for meter in flow.meters:
-        mine = np.flatnonzero(tags == meter.tag)
-        step = (at[mine] - grid.start_us) // STEP_US
+    came, metered = np.zeros(grid.steps, np.bool_), np.zeros(grid.steps, np.bool_)
+    for ways in flow.assets:
+        open_us = np.array([_open_us(way, grid) for way in ways]).reshape(len(ways), grid.steps)
+        chosen = np.argmax(open_us, axis=0) if ways else np.zeros(grid.steps, np.int64)
+        for number, way in enumerate(ways):
+            use = (chosen == number) & (open_us[number] > 0)
+            metered |= use
+            _add(way, table, grid, use, (kwh, seen, came))
+    seen = seen / max(len(flow.assets), 1)
+    return _Measured(kwh=np.where(came, kwh, np.nan), seen=np.clip(seen, 0.0, 1.0), metered=metered)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """Rollup rows inside the grid as columns."""
+
+    tag: Ints
+    step: Ints
+    value: Mapping[str, Floats]
+    good_s: Floats
+
+    @classmethod
+    def of(cls, rows: pa.Table, grid: Grid) -> "_Columns":
+        step = (rows.column("at").cast(pa.int64()).to_numpy() - grid.start_us) // STEP_US
         inside = (step >= 0) & (step < grid.steps)
-        mine, step = mine[inside], step[inside]
-        column = "increase" if meter.counter else "integral"
-        value = rows.column(column).to_numpy()[mine].astype(np.float64)
-        energy = meter.sign * np.nan_to_num(value) / (1.0 if meter.counter else 3600.0)
+
+        def column(name: str) -> Floats:
+            values: Floats = rows.column(name).to_numpy()[inside].astype(np.float64)
+            return np.nan_to_num(values)
+
+        return cls(
+            tag=rows.column("tag").to_numpy()[inside].astype(np.int64),
+            step=step[inside],
+            value={name: column(name) for name in ("increase", "integral")},
+            good_s=column("good_s"),
+        )
+
+
+def _add(
+    way: _Way, table: _Columns, grid: Grid, use: Bools, sums: tuple[Floats, Floats, Bools]
+) -> None:
+    """Add the rows of a way in the steps it counts in; each tag in the steps it was open in."""
+    kwh, seen, came = sums
+    for tag in dict.fromkeys(span.tag for span in way.spans):
+        its = tuple(span for span in way.spans if span.tag == tag)
+        was_open = _open_us(replace(way, spans=its), grid) > 0
+        mine = np.flatnonzero(table.tag == tag)
+        mine = mine[(use & was_open)[table.step[mine]]]
+        step, meter = table.step[mine], way.meter
+        factor = meter.sign * (its[0].factor(meter.unit) or 0.0) / meter.per_kwh
+        energy = factor * table.value[meter.column][mine]
         kwh[step] += np.maximum(energy, 0.0) if meter.one_way else energy
-        good = rows.column("good_s").to_numpy()[mine].astype(np.float64)
-        seen[step] += np.nan_to_num(good) / _STEP_S / assets
+        seen[step] += table.good_s[mine] / _STEP_S
         came[step] = True
-    return np.where(came, kwh, np.nan), np.clip(seen, 0.0, 1.0)
+
+
+def _open_us(way: _Way, grid: Grid) -> Ints:
+    """How long the tags of a way were the asset's in each step [us]."""
+    starts = grid.start_us + STEP_US * np.arange(grid.steps, dtype=np.int64)
+    total = np.zeros(grid.steps, np.int64)
+    for span in way.spans:
+        upto = np.minimum(starts + STEP_US, span.end_us)
+        total += np.maximum(upto - np.maximum(starts, span.start_us), 0)
+    return total
 
 
 def _flow_table(name: str, kwh: Floats, seen: Floats, money: _Money, every_us: int) -> pa.Table:

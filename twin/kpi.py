@@ -7,6 +7,7 @@ Formulas as in ISO 22400-2 (confirmed against a published ontology of the standa
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -20,12 +21,21 @@ from twin.oee import SETUP, Elements, divided, line_elements, machine_elements, 
 from twin.park import Park
 from twin.samples import TIME
 from twin.status import CLASS_BAD, CLASS_GOOD, CLASS_UNCERTAIN
-from twin.tags import TagDictionary
+from twin.tag_past import Span, TagPast, since_ever
+from twin.tags import Kind, TagDictionary
 from twin.working_hours import WorkingHours
 
 Floats = npt.NDArray[np.float64]
 
-METRICS_READ: Final = ("item_state", "operation_mode", "part_count", "scrap_count")
+METRICS_READ: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "item_state": Kind.STATE,
+        "operation_mode": Kind.STATE,
+        "part_count": Kind.COUNTER,
+        "scrap_count": Kind.COUNTER,
+    }
+)
+"""Metrics of a machine, and as what their tags are read; all of them are codes or counts."""
 MAX_WINDOWS: Final = 100_000
 
 KPIS: Final = pa.schema(
@@ -134,13 +144,24 @@ _PACED: Final = ("effectiveness", "oee", "nee")
 
 
 def kpi_tags(park: Park, dictionary: TagDictionary) -> tuple[int, ...]:
-    """Tags whose rollups `kpis` needs; tags that are not mapped are left out."""
-    paths = (
-        f"{park.id}/{node.id}/{metric}"
-        for node in park.of_type("machine")
-        for metric in METRICS_READ
-    )
-    return tuple(dictionary.of_path(path).tag for path in paths if path in dictionary)
+    """Tags whose rollups `kpis` needs; metrics that were never mapped are left out."""
+    return tuple(_machine_spans(park, dictionary))
+
+
+def _machine_spans(
+    park: Park, dictionary: TagDictionary
+) -> dict[int, tuple[int, str, tuple[Span, ...]]]:
+    """Of each tag that is or was a machine's: the machine, the metric, and when."""
+    past = TagPast(dictionary)
+    found: dict[int, tuple[int, str, tuple[Span, ...]]] = {}
+    for number, node in enumerate(park.of_type("machine")):
+        for metric, kind in METRICS_READ.items():
+            spans = past.of(f"{park.id}/{node.id}/{metric}")
+            (fitting,) = since_ever([[span for span in spans if span.binding.kind is kind]])
+            for span in fitting:
+                *_, before = found.get(span.tag, (number, metric, ()))
+                found[span.tag] = (number, metric, (*before, span))
+    return found
 
 
 def kpis(
@@ -177,7 +198,7 @@ def kpis(
     starts, ends = _windows(since_us, until_us, every_us)
     if not park.of_type("line"):
         return KPIS.empty_table()
-    gathered = _Gathered(park, dictionary, rows, starts)
+    gathered = _Gathered(park, dictionary, rows, (starts, ends))
     hours = WorkingHours(park)
     blocks: list[pa.Table] = []
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
@@ -201,46 +222,50 @@ def _windows(since_us: int, until_us: int, every_us: int | None) -> tuple[list[i
 
 
 class _Gathered:
-    """Rollup rows by window and machine."""
+    """Rollup rows by window and machine, summed over the tags a metric has had."""
 
     def __init__(
-        self, park: Park, dictionary: TagDictionary, rows: pa.Table, starts: list[int]
+        self,
+        park: Park,
+        dictionary: TagDictionary,
+        rows: pa.Table,
+        windows: tuple[list[int], list[int]],
     ) -> None:
+        starts, ends = windows
         machines = [node.id for node in park.of_type("machine")]
         self._map = line_map_of(park)
         self._pri_s = np.array([park.class_of(machine).cycle_time for machine in machines], float)
         shape = (len(starts), len(machines))
         self._item_s, self._setup_s = np.zeros((*shape, CODES)), np.zeros(shape)
         self._seen_s, self._made, self._scrap = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        place = {
-            dictionary.of_path(path).tag: (number, metric)
-            for number, machine in enumerate(machines)
-            for metric in METRICS_READ
-            if (path := f"{park.id}/{machine}/{metric}") in dictionary
-        }
+        place = _machine_spans(park, dictionary)
         window = {start: number for number, start in enumerate(starts)}
         columns = ("tag", "at", "good_s", "increase", "codes", "code_s")
         plain = rows.select(list(columns)).set_column(1, "at", rows.column("at").cast(pa.int64()))
         for row in plain.to_pylist():
-            found = place.get(row["tag"])
-            if found is not None and row["at"] in window:
-                self._take(window[row["at"]], *found, row)
+            found, at = place.get(row["tag"]), window.get(row["at"])
+            if found is None or at is None:
+                continue
+            machine, metric, spans = found
+            if any(span.overlaps(starts[at], ends[at]) for span in spans):
+                self._take(at, machine, metric, row)
 
     def _take(self, window: int, machine: int, metric: str, row: Mapping[str, Any]) -> None:
         at = (window, machine)
         if metric == "part_count":
-            self._made[at] = _number(row["increase"])
+            self._made[at] += _number(row["increase"])
         elif metric == "scrap_count":
-            self._scrap[at] = _number(row["increase"])
+            self._scrap[at] += _number(row["increase"])
         else:
             seconds = np.zeros(CODES)
             for code, held in zip(row["codes"] or [], row["code_s"] or [], strict=True):
                 if 0 <= code < CODES:
                     seconds[code] += held
             if metric == "item_state":
-                self._item_s[at], self._seen_s[at] = seconds, _number(row["good_s"])
+                self._item_s[at] += seconds
+                self._seen_s[at] += _number(row["good_s"])
             else:
-                self._setup_s[at] = seconds[SETUP]
+                self._setup_s[at] += seconds[SETUP]
 
     def lines(self, window: int, planned_s: Floats, window_s: float) -> Elements:
         """Elements of the lines in one window."""
