@@ -1,6 +1,7 @@
 """A meter that is replaced keeps its past: KPIs and energy read every tag a path has had."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from twin.energy import STEP_US, energy_table, energy_tags
 from twin.kpi import kpi_tags, kpis
 from twin.memory.windows import WINDOWS
+from twin.parkfile.load import load_park
 from twin.samples import TIME
 from twin.tag_past import TagPast
 from twin.tags import Kind, TagDictionary
 
+PARK = load_park(Path(__file__).with_name("park.yaml"))
 START = 1_795_000_000_000_000 // STEP_US * STEP_US
 STEPS = 6
 
@@ -65,10 +68,10 @@ METER, POWER = "p/acme/active_energy", "p/acme/active_power"
     changes=st.lists(st.integers(1, STEPS - 1), unique=True, max_size=3).map(sorted),
     kwh=st.lists(st.floats(0, 1e4), min_size=STEPS, max_size=STEPS),
 )
-def test_energy_does_not_ask_how_often_a_meter_was_replaced(small_park, changes, kwh):
-    once = planned(small_park)
+def test_energy_does_not_ask_how_often_a_meter_was_replaced(changes, kwh):
+    once = planned(PARK)
     often = planned(
-        small_park,
+        PARK,
         *((START + k * STEP_US, edit(METER, scale=1.0 + k)) for k in changes),
     )
     assert len({s.tag for s in TagPast(often).of(METER)}) == len(changes) + 1
@@ -88,8 +91,8 @@ def test_energy_does_not_ask_how_often_a_meter_was_replaced(small_park, changes,
         if at >= span.end_us
     ]
     expected, found = (
-        energy(small_park, once, rows(once)),
-        energy(small_park, often, rows(often) + stale),
+        energy(PARK, once, rows(once)),
+        energy(PARK, often, rows(often) + stale),
     )
     assert found == expected
 
