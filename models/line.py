@@ -622,9 +622,9 @@ def _fold_repairs(
 
 
 @numba.njit(cache=True, nogil=True)
-def _last_stop(stops: Ints, number: int, job: int) -> int:
-    """The last stop before a job of the block."""
-    while stops[number, _AFTER] >= job:
+def _last_stop(stops: Ints, j: int, number: int, job: int) -> int:
+    """The last stop of machine j before a job of the block."""
+    while stops[j, number, _AFTER] >= job:
         number -= 1
     return number
 
@@ -632,33 +632,39 @@ def _last_stop(stops: Ints, number: int, job: int) -> int:
 @numba.njit(cache=True, nogil=True)
 def _settle(
     hands: Ints,
-    hand: int,
-    first: int,
+    j: int,
     job: int,
-    at: int,
-    blocked: int,
+    settled: Ints,
+    left_at: Ints,
+    blocked: Ints,
     worked: Ints,
     stops: Ints,
-    number: int,
+    stopped: Ints,
 ) -> None:
-    """Write the jobs first … job - 1 of the block, all within one bin and shift, to the hand.
+    """Write the jobs of machine j before `job` to its hand, all within one bin and shift.
 
-    Of the time since the hand stood, what was not worked, repaired or blocked was starved.
+    Of the time since the hand stood, what was not worked, repaired or blocked was starved. Whole
+    arrays are handed on: a view of a row costs more than what is done with it.
     """
-    stop = _last_stop(stops, number, job)
-    hands[hand + _TO_FAIL] = stops[stop, _LIMIT] - worked[job]
-    hands[hand + _FAILED] = stops[stop, _FAILURES]
+    hand = j * _COLUMNS
+    stop = _last_stop(stops, j, stopped[j], job)
+    hands[hand + _TO_FAIL] = stops[j, stop, _LIMIT] - worked[j, job]
+    hands[hand + _FAILED] = stops[j, stop, _FAILURES]
+    first = settled[j]
     count = job - first
+    settled[j] = job
     if count <= 0:
         return
-    before = _last_stop(stops, number, first)
-    work = worked[job] - worked[first]
-    down = stops[stop, _REPAIRED] - stops[before, _REPAIRED]
+    before = _last_stop(stops, j, stop, first)
+    work = worked[j, job] - worked[j, first]
+    down = stops[j, stop, _REPAIRED] - stops[j, before, _REPAIRED]
+    stuck = blocked[j]
+    blocked[j] = 0
     hands[hand + _SPENT + _WORKING] += work
     hands[hand + _SPENT + _DOWN] += down
-    hands[hand + _SPENT + _BLOCKED] += blocked
-    hands[hand + _SPENT + _STARVED] += at - hands[hand + _AT] - work - down - blocked
-    hands[hand + _AT] = at
+    hands[hand + _SPENT + _BLOCKED] += stuck
+    hands[hand + _SPENT + _STARVED] += left_at[j] - hands[hand + _AT] - work - down - stuck
+    hands[hand + _AT] = left_at[j]
     hands[hand + _BEGUN] += count
     hands[hand + _ENTERED] += count
     hands[hand + _LEFT] += count
@@ -750,23 +756,25 @@ def _job(hands: Ints, hand: int, shifts: Ints, ledger: Ints) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _part(
     hands: Ints,
-    hand: int,
+    j: int,
     ready: int,
     need: int,
     space: int,
     walks: npt.NDArray[np.uint64],
-    fail_table: Floats,
-    repair_table: Floats,
+    laws: Floats,
+    fail_law: int,
+    repair_law: int,
     fail_scale: float,
     repair_scale: float,
     shifts: Ints,
     ledger: Ints,
 ) -> int:
-    """Take one part through a machine, over edges of bins and shifts and through failures.
+    """Take one part through machine j, over edges of bins and shifts and through failures.
 
     `need` is its processing time, -1 for a part that is in the machine already; `space` is when
     the next buffer has a place. Returns when it left, `NEVER` when the horizon came first.
     """
+    hand = j * _COLUMNS
     horizon = hands[hand + _HORIZON]
     if need >= 0:
         _wait(hands, hand, ready, _STARVED, shifts, ledger)
@@ -778,10 +786,10 @@ def _part(
     through = _job(hands, hand, shifts, ledger)
     while not through and hands[hand + _TO_FAIL] == 0 and hands[hand + _REPAIR_LEFT] == 0:
         failures = hands[hand + _FAILED]
-        share = share_of(walks[1], failures)
-        hands[hand + _REPAIR_LEFT] = _ticks(repair_table, share, repair_scale)
-        share = share_of(walks[0], failures + 1)
-        hands[hand + _TO_FAIL] = _ticks(fail_table, share, fail_scale)
+        share = share_of(walks[j, 1], failures)
+        hands[hand + _REPAIR_LEFT] = _ticks(laws[repair_law], share, repair_scale)
+        share = share_of(walks[j, 0], failures + 1)
+        hands[hand + _TO_FAIL] = _ticks(laws[fail_law], share, fail_scale)
         hands[hand + _FAILED] = failures + 1
         through = _job(hands, hand, shifts, ledger)
     if not through or hands[hand + _AT] >= horizon:
@@ -795,6 +803,40 @@ def _part(
     hands[hand + _LEFT] += 1
     hands[hand + _MADE] += 1
     return int(hands[hand + _AT])
+
+
+@numba.njit(cache=True, nogil=True)
+def _simple_machines(
+    first: int,
+    reach: int,
+    job: int,
+    n: int,
+    slot: int,
+    mask: int,
+    ready: int,
+    jobs: Ints,
+    behind: Ints,
+    edge: Ints,
+    left_at: Ints,
+    blocked: Ints,
+    gone: Ints,
+) -> tuple[int, int]:
+    """Take part n through machines as long as it leaves each before its next edge.
+
+    Returns the machine where it does not, or `reach`, and when it is ready there.
+    """
+    for j in range(np.uint64(first), np.uint64(reach)):
+        done = max(ready, left_at[j]) + jobs[j, np.uint64(job)]
+        ahead = n - behind[j]
+        space = gone[j + np.uint64(1), np.uint64(ahead & mask)] if ahead >= 0 else 0
+        out = max(done, space)
+        if out >= edge[j]:
+            return int(np.int64(j)), ready
+        blocked[j] += out - done
+        left_at[j] = out
+        gone[j, np.uint64(slot)] = out
+        ready = out
+    return reach, ready
 
 
 @numba.njit(cache=True, nogil=True)
@@ -911,13 +953,14 @@ def _simulate(
                 ahead = n - buffers[s, j] - 1
                 ready = _part(
                     hands,
-                    hand,
+                    j,
                     ready,
                     need,
                     gone[j + 1, ahead & mask] if ahead >= 0 else 0,
-                    walks[j],
-                    laws[fail_law[s, j]],
-                    laws[repair_law[s, j]],
+                    walks,
+                    laws,
+                    fail_law[s, j],
+                    repair_law[s, j],
                     fail_scale[lane, j],
                     repair_scale[lane, j],
                     shifts,
@@ -983,81 +1026,64 @@ def _simulate(
                         break
                 slot = n & mask
                 stuck = -1
-                for j in range(reach):
-                    done = max(ready, left_at[j]) + jobs[j, i]
+                j = 0
+                while True:
+                    j, ready = _simple_machines(
+                        j,
+                        reach,
+                        i,
+                        n,
+                        slot,
+                        mask,
+                        ready,
+                        jobs,
+                        behind,
+                        edge,
+                        left_at,
+                        blocked,
+                        gone,
+                    )
+                    if j == reach:
+                        break
+                    hand = j * _COLUMNS
+                    _settle(hands, j, i, settled, left_at, blocked, worked, stops, stopped)
+                    settled[j] = i + 1
                     ahead = n - behind[j]
-                    space = gone[j + 1, np.uintp(ahead & mask)] if ahead >= 0 else 0
-                    out = max(done, space)
-                    if out < edge[j]:
-                        blocked[j] += out - done
-                    else:
-                        hand = j * _COLUMNS
-                        _settle(
-                            hands,
-                            hand,
-                            settled[j],
-                            i,
-                            left_at[j],
-                            blocked[j],
-                            worked[j],
-                            stops[j],
-                            stopped[j],
-                        )
-                        blocked[j] = 0
-                        settled[j] = i + 1
-                        out = _part(
-                            hands,
-                            hand,
-                            ready,
-                            worked[j, i + 1] - worked[j, i],
-                            space,
-                            walks[j],
-                            laws[fail_law[s, j]],
-                            laws[repair_law[s, j]],
-                            fail_scale[lane, j],
-                            repair_scale[lane, j],
-                            shifts,
-                            ledger,
-                        )
-                        if out >= horizon:
-                            stuck = j
-                            break
-                        edge[j] = hands[hand + _EDGE] if hands[hand + _UP] else 0
-                    left_at[j] = out
-                    gone[j, slot] = out
-                    if kept > 0 and n + kept_from[j] < kept:
-                        departures[lane, j, n + kept_from[j]] = out
-                    ready = out
+                    ready = _part(
+                        hands,
+                        j,
+                        ready,
+                        worked[j, i + 1] - worked[j, i],
+                        gone[j + 1, ahead & mask] if ahead >= 0 else 0,
+                        walks,
+                        laws,
+                        fail_law[s, j],
+                        repair_law[s, j],
+                        fail_scale[lane, j],
+                        repair_scale[lane, j],
+                        shifts,
+                        ledger,
+                    )
+                    if ready >= horizon:
+                        stuck = j
+                        break
+                    edge[j] = hands[hand + _EDGE] if hands[hand + _UP] else 0
+                    left_at[j] = ready
+                    gone[j, slot] = ready
+                    j += 1
+                if kept > 0:
+                    for j in range(stuck if stuck >= 0 else reach):
+                        if n + kept_from[j] < kept:
+                            departures[lane, j, n + kept_from[j]] = gone[j, slot]
                 if stuck >= 0:
                     for j in range(stuck + 1, reach):
-                        _settle(
-                            hands,
-                            j * _COLUMNS,
-                            settled[j],
-                            i,
-                            left_at[j],
-                            blocked[j],
-                            worked[j],
-                            stops[j],
-                            stopped[j],
-                        )
+                        _settle(hands, j, i, settled, left_at, blocked, worked, stops, stopped)
                     reach = stuck
                     if reach == 0:
                         break
                 gone[reach, slot] = NEVER if reach < width else 0
             for j in range(reach):
-                _settle(
-                    hands,
-                    j * _COLUMNS,
-                    settled[j],
-                    ended,
-                    left_at[j],
-                    blocked[j],
-                    worked[j],
-                    stops[j],
-                    stopped[j],
-                )
-                blocked[j] = 0
+                _settle(hands, j, ended, settled, left_at, blocked, worked, stops, stopped)
             first += _BLOCK
         for j in range(width):
             hand = j * _COLUMNS
