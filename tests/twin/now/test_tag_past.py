@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.energy import STEP_US, energy_table, energy_tags
@@ -64,6 +64,7 @@ def tag_at(dictionary, path, at):
 METER, POWER = "p/acme/active_energy", "p/acme/active_power"
 
 
+@settings(max_examples=25)
 @given(
     changes=st.lists(st.integers(1, STEPS - 1), unique=True, max_size=3).map(sorted),
     kwh=st.lists(st.floats(0, 1e4), min_size=STEPS, max_size=STEPS),
