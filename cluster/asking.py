@@ -97,6 +97,12 @@ def check_range(since_us: int, until_us: int, now_us: int) -> None:
         raise InputError("since is not before until", "swap them, or ask a longer range", "since")
 
 
+def step_text(us: int) -> str:
+    """A step as `parse_step` reads it, in its largest unit."""
+    unit = next(name for name in ("d", "h", "min", "s", "ms") if us % _STEP_US[name] == 0)
+    return f"{us // _STEP_US[unit]}{unit}"
+
+
 def check_windows(tags: int, since_us: int, until_us: int, every_us: int) -> None:
     """Refuse a question for more windows than one answer may hold.
 

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cluster.asking import check_range, check_windows
+from cluster.asking import DAY_US, HOUR_US, MAX_ROWS, MINUTE_US, check_range, check_windows
 from cluster.ports import HistoryQuery
 from models.errors import InputError, NotFound
 from twin.figure_tags import is_figure
-from twin.memory.downsample import downsample
+from twin.memory.downsample import chart_step_us, downsample, usual_step_us
 from twin.memory.read import History, Reader
 from twin.memory.settings import MemorySettings
 from twin.samples import Origin
@@ -106,9 +106,8 @@ class HistoryReader:
             kinds=kinds,
             known_at_us=query.known_at_us,
             columns=WINDOW[1:],
+            points=query.points,
         )
-        if query.points is not None:
-            found = _thinned_by_kind(found, kinds, query.points)
         return _named(found, rows, WINDOW)
 
     def windows(
@@ -149,6 +148,35 @@ def state_table(samples: pa.Table, rows: Sequence[TagRow]) -> pa.Table:
     return _origins(named.add_column(place, "quality", pa.array(quality)))
 
 
+def auto_step_us(tags: int, since_us: int, until_us: int, now_us: int, points: int) -> int | None:
+    """Windows that show tags over a range in so many points each [us]; None: their samples.
+
+    The shortest usual step with at most 8 windows per point, so that a read is quick; windows
+    carry their extremes, so no step hides one. Samples where windows would be below a minute, as
+    long as samples of that time are kept and are not too many.
+
+    Parameters
+    ----------
+    tags
+        How many.
+    since_us, until_us
+        The range [us since 1970].
+    now_us
+        The park's now [us since 1970].
+    points
+        Points per tag.
+    """
+    span_us = until_us - since_us
+    step_us = chart_step_us(span_us, points)
+    kept = MemorySettings()
+    has_samples = since_us >= now_us - kept.raw_days * DAY_US
+    if step_us < MINUTE_US and has_samples and tags * span_us <= _MAX_TAG_SECONDS * _MICRO:
+        return None
+    has_minutes = since_us >= now_us - kept.minute_days * DAY_US
+    fits_us = -(-tags * span_us // MAX_ROWS)
+    return usual_step_us(max(step_us, MINUTE_US if has_minutes else HOUR_US, fits_us))
+
+
 def check_query(query: HistoryQuery, now_us: int) -> None:
     """Refuse a question that is malformed or too large.
 
@@ -171,18 +199,6 @@ def check_query(query: HistoryQuery, now_us: int) -> None:
             "ask every=1min, a shorter range, or fewer tags",
             "every",
         )
-
-
-def _thinned_by_kind(table: pa.Table, kinds: Mapping[int, Kind], points: int) -> pa.Table:
-    """Keep the shape of what is drawn of each kind: means, increases of counters, last codes."""
-    drawn = {Kind.COUNTER: "increase", Kind.GAUGE: "mean", Kind.STATE: "last", Kind.EVENT: "n"}
-    parts = []
-    for kind, column in drawn.items():
-        tags = pa.array([tag for tag, other in kinds.items() if other is kind], pa.int32())
-        if len(tags):
-            part = table.filter(pc.is_in(table.column("tag"), tags))
-            parts.append(downsample(part, points, column))
-    return pa.concat_tables(parts).sort_by([("tag", "ascending"), ("at", "ascending")])
 
 
 def _named(table: pa.Table, rows: Sequence[TagRow], columns: Sequence[str]) -> pa.Table:

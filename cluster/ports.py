@@ -149,7 +149,8 @@ class Frame:
 class HistoryQuery:
     """What to read: tag paths (or ``figure:<id>``), a left-closed interval and a step.
 
-    ``every_us`` None gives raw rows; ``points`` downsamples each tag to about that many rows;
+    ``every_us`` None gives raw rows; ``points`` keeps at most so many rows of each tag, of windows
+    those with its extremes;
     ``known_at_us`` reads what was known then.
     """
 

@@ -113,6 +113,18 @@ class Past:
         """Answer of the peer, as Arrow like ours."""
         return self.duck.sql(question, params=list(values)).to_arrow_table()
 
+    def files(self, table: str) -> list[str]:
+        """Paths of the sealed files of one table, as the cut names them."""
+        found = self.memory.files(self.cut.manifest, table)
+        return [str(self.memory.folder / table / file.name) for file in found]
+
+    def minute_rows(self) -> int:
+        """Minute rows of `YEAR_TAG`, counted by the peer."""
+        found = self.ask_duck(
+            "SELECT count(*) FROM read_parquet(?) WHERE tag = ?", self.files("minute"), YEAR_TAG
+        )
+        return int(found.column(0)[0].as_py())
+
     def _fill(self) -> None:
         """Seal each part and compact; DuckDB gets its rows sorted by tag and time, as compacted."""
         self.duck.register("part", SAMPLES.empty_table())

@@ -11,13 +11,15 @@ from cluster.bench.load import START_US, Load, bindings
 from cluster.bench.past import DAY_US, MINUTE_US, RANGE_TAG, YEAR_TAG, Past, PastSize
 from cluster.bench.report import Figure, at_most, median
 from cluster.bench.stage import Stage, interleaved, paired_ratio
-from twin.memory.downsample import chart_step_us, downsample
+from twin.memory.downsample import chart_step_us
 from twin.samples import from_us
 from twin.state import ShardState
 from twin.tags import TagDictionary
 
 PEER: Final = "DuckDB, sorted by tag and time"
+FILES_PEER: Final = "DuckDB on the same Parquet files, unchecked"
 POINTS: Final = 2000
+STRETCHES: Final = POINTS // 4
 LATEST_TAGS: Final = 10_000
 _QUICK: Final = PastSize(days=60, year_tags=1, range_days=3, range_tags=4, wide_tags=50)
 
@@ -89,27 +91,34 @@ def _beside(stage: Stage, past: Past) -> list[Figure]:
     step_us = chart_step_us(span_us, POINTS)
     wide = size.wide()
 
-    def minutes() -> pa.Table:
-        found = past.memory.read_rollup(
-            past.cut, [YEAR_TAG], START_US, size.end_us, MINUTE_US, columns=["mean"]
+    def year(every_us: int) -> pa.Table:
+        return past.memory.read_rollup(
+            past.cut,
+            [YEAR_TAG],
+            START_US,
+            size.end_us,
+            every_us,
+            columns=["mean", "min", "max"],
+            points=POINTS,
         )
-        return downsample(found, POINTS, "mean")
+
+    def minutes() -> pa.Table:
+        return year(MINUTE_US)
 
     def chart() -> pa.Table:
-        found = past.memory.read_rollup(
-            past.cut, [YEAR_TAG], START_US, size.end_us, step_us, columns=["mean", "min", "max"]
-        )
-        return downsample(found, POINTS, "mean")
+        return year(step_us)
 
-    def buckets() -> pa.Table:
+    def stretches() -> pa.Table:
         return past.ask_duck(
-            'SELECT time_bucket(to_microseconds(CAST(? AS BIGINT)), "at") AS b, avg(value), '
-            'min(value), max(value) FROM samples WHERE tag = ? AND "at" >= ? AND "at" < ? '
-            "GROUP BY b ORDER BY b",
-            span_us // POINTS,
+            'SELECT ((epoch_us("at") - ?) // ?) * ? // ? AS b, '
+            'min("min"), max("max"), arg_min("first", "at"), arg_max("last", "at") '
+            "FROM read_parquet(?) WHERE tag = ? GROUP BY b ORDER BY b",
+            START_US,
+            MINUTE_US,
+            STRETCHES,
+            span_us // MINUTE_US,
+            past.files("minute"),
             YEAR_TAG,
-            from_us(START_US),
-            from_us(size.end_us),
         )
 
     def raw() -> pa.Table:
@@ -163,24 +172,25 @@ def _beside(stage: Stage, past: Past) -> list[Figure]:
     same_rollups(rolled(), duck_rolled())
     if latest().num_rows != duck_latest().num_rows:
         raise AssertionError("other tags have a latest value")
-    years = f"1 tag x {size.days} d of 1-minute values to {POINTS:,} points"
-    pairs: list[tuple[str, Callable[[], object], Callable[[], object], float | None]] = [
-        (years, minutes, buckets, 50.0),
-        (
-            f"the same, from {step_us // MINUTE_US}-minute windows as a page asks",
-            chart,
-            buckets,
-            50.0,
-        ),
-        (f"1 tag x {size.range_days} d raw", raw, duck_raw, None),
-        ("1 tag x 1 h raw", hour, duck_hour, None),
-        (f"{size.wide_tags} tags x 24 h in 1-minute windows", rolled, duck_rolled, None),
-        (f"latest of {size.wide_tags} tags out of sealed files", latest, duck_latest, None),
-    ]
+    read = past.minute_rows()
+    if read != size.days * DAY_US // MINUTE_US:
+        raise AssertionError(f"the year has {read} minute rows")
+    same_extremes(minutes(), stretches(), span_us)
+    years = f"1 tag x {size.days} d from all {read:,} minute rows to {POINTS:,} points"
+    chart_name = f"the same from {step_us // MINUTE_US}-minute windows, as every=auto reads"
     figures: list[Figure] = []
-    for name, ours, peer, limit_ms in pairs:
+    for name, ours in ((years, minutes), (chart_name, chart)):
         stage.tell(name)
-        figures += _pair(name, ours, peer, limit_ms, rounds)
+        figures += _pair(name, ours, stretches, 50.0, rounds, FILES_PEER)
+    pairs: list[tuple[str, Callable[[], object], Callable[[], object]]] = [
+        (f"1 tag x {size.range_days} d raw", raw, duck_raw),
+        ("1 tag x 1 h raw", hour, duck_hour),
+        (f"{size.wide_tags} tags x 24 h in 1-minute windows", rolled, duck_rolled),
+        (f"latest of {size.wide_tags} tags out of sealed files", latest, duck_latest),
+    ]
+    for name, ours, peer in pairs:
+        stage.tell(name)
+        figures += _pair(name, ours, peer, None, rounds, PEER)
     return figures
 
 
@@ -190,22 +200,23 @@ def _pair(
     peer: Callable[[], object],
     limit_ms: float | None,
     rounds: int,
+    who: str,
 ) -> list[Figure]:
     ours(), peer()
     seconds = interleaved({"ours": lambda _: ours(), "peer": lambda _: peer()}, rounds)
-    mine_ms, peer_ms = (median(seconds[who]) * 1e3 for who in ("ours", "peer"))
+    mine_ms, peer_ms = (median(seconds[side]) * 1e3 for side in ("ours", "peer"))
     ratio = Figure(
         name=f"{name}: time over DuckDB's",
         value=paired_ratio(seconds["ours"], seconds["peer"]),
         unit="x",
-        peer=PEER,
+        peer=who,
         peer_value=1.0,
         n=rounds,
     )
     if limit_ms is None:
-        plain = Figure(name=name, value=mine_ms, unit="ms", peer=PEER, peer_value=peer_ms, n=rounds)
+        plain = Figure(name=name, value=mine_ms, unit="ms", peer=who, peer_value=peer_ms, n=rounds)
         return [plain, ratio]
-    return [at_most(name, mine_ms, limit_ms, "ms", peer=PEER, peer_value=peer_ms, n=rounds), ratio]
+    return [at_most(name, mine_ms, limit_ms, "ms", peer=who, peer_value=peer_ms, n=rounds), ratio]
 
 
 def same_values(ours: pa.Table, peer: pa.Table) -> None:
@@ -234,3 +245,20 @@ def same_rollups(ours: pa.Table, peer: pa.Table) -> None:
     other = peer.column(2).to_numpy()
     if len(mine) != len(other) or not np.allclose(mine, other, rtol=1e-9):
         raise AssertionError("means of windows are not the peer's")
+
+
+def same_extremes(ours: pa.Table, peer: pa.Table, span_us: int) -> None:
+    """Compare the extremes of each stretch of a thinned year with the peer's of all its rows.
+
+    Raises
+    ------
+    AssertionError
+        When one is missing.
+    """
+    minute = (ours.column("at").cast(pa.int64()).to_numpy() - START_US) // MINUTE_US
+    stretch = minute * STRETCHES // (span_us // MINUTE_US)
+    begins = np.flatnonzero(np.append([True], stretch[1:] != stretch[:-1]))
+    low = np.minimum.reduceat(ours.column("min").to_numpy(), begins)
+    high = np.maximum.reduceat(ours.column("max").to_numpy(), begins)
+    if not np.array_equal(low, peer.column(1)) or not np.array_equal(high, peer.column(2)):
+        raise AssertionError("the thinned year lacks an extreme")

@@ -6,7 +6,8 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from cluster.asking import MINUTE_US, check_range, parse_step, parse_time
+from cluster.asking import MINUTE_US, check_range, parse_step, parse_time, step_text
+from cluster.history import auto_step_us
 from cluster.ports import (
     Asset,
     FigureSpec,
@@ -25,6 +26,25 @@ Format = Literal["json", "arrow", "csv", "xlsx", "parquet"]
 Language = Literal["vi", "en"]
 Time = Annotated[str, Query(description="ISO 8601 with zone, `now`, or `-3h`")]
 _DAY: Final = "-24h"
+_CHART_POINTS: Final = 2_000
+_EVERY: Final = (
+    "Windows of `1s`, `1min`, `15min`, `1h`; `raw` for rows as they came; `auto` for what shows "
+    "the range in `points` (2,000 when left out): raw rows of some hours, else windows of 1 min to "
+    "7 d. Left out: `auto` with `points`, `raw` without."
+)
+_POINTS: Final = (
+    "At most so many rows per tag. Of windows those stay that carry the extremes: of equal "
+    "stretches the first, the last, and those with the lowest `min` and the highest `max`."
+)
+_HISTORY: Final[dict[str, object]] = {
+    "description": "Rows by tag and time",
+    "headers": {
+        "X-Every": {
+            "description": "Length of the windows, as `every` is written, or `raw`",
+            "schema": {"type": "string"},
+        }
+    },
+}
 
 
 def parks_router(service: ParkService) -> APIRouter:
@@ -111,29 +131,39 @@ def _past(router: APIRouter, service: ParkService) -> None:
         known_us = None if known_at is None else parse_time(known_at, "known_at", now_us)
         return table(await service.state(park, at_us, known_us), format, lang, f"{park}-state")
 
-    @router.get("/parks/{park}/history")
+    @router.get("/parks/{park}/history", responses={200: _HISTORY})
     async def history(
         park: str,
         tags: Annotated[str, Query(description="Tag paths or figure:<id>, comma separated")],
         since: Time = _DAY,
         until: Time = "now",
-        every: Annotated[str | None, Query(description="1s, 1min, 15min, 1h; raw without")] = None,
-        points: Annotated[int | None, Query(ge=3, le=100_000)] = None,
+        every: Annotated[str | None, Query(description=_EVERY)] = None,
+        points: Annotated[int | None, Query(ge=4, le=100_000, description=_POINTS)] = None,
         known_at: Time | None = None,
         format: Format = "json",
         lang: Language = "en",
     ) -> Response:
-        """Return the history of tags: raw rows, or windows of a step."""
+        """Return the history of tags: raw rows, or windows; `X-Every` says which."""
         now_us = (await summary(service, park)).now_us
+        names = tuple(_names(tags, "tags"))
+        since_us, until_us = parse_time(since, "since", now_us), parse_time(until, "until", now_us)
+        auto = every == "auto" or (every is None and points is not None)
+        if auto:
+            points = _CHART_POINTS if points is None else points
+            step = auto_step_us(len(names), since_us, until_us, now_us, points)
+        else:
+            step = None if every in (None, "raw") else parse_step(every, "every")
         query = HistoryQuery(
-            tags=tuple(_names(tags, "tags")),
-            since_us=parse_time(since, "since", now_us),
-            until_us=parse_time(until, "until", now_us),
-            every_us=None if every is None else parse_step(every, "every"),
+            tags=names,
+            since_us=since_us,
+            until_us=until_us,
+            every_us=step,
             points=points,
             known_at_us=None if known_at is None else parse_time(known_at, "known_at", now_us),
         )
-        return table(await service.history(park, query), format, lang, f"{park}-history")
+        answer = table(await service.history(park, query), format, lang, f"{park}-history")
+        answer.headers["X-Every"] = "raw" if step is None else step_text(step)
+        return answer
 
 
 def _sums(router: APIRouter, service: ParkService) -> None:

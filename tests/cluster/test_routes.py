@@ -116,6 +116,38 @@ async def test_history_comes_in_every_format(http, form):
         assert rows.column("value").to_pylist() == [1.25]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told", "every_s", "points"),
+    [
+        ("", "raw", None, None),
+        ("&every=raw&points=50", "raw", None, 50),
+        ("&every=15min", "15min", 900, None),
+        ("&since=-3h&points=500", "raw", None, 500),
+        ("&since=-29d&points=500", "15min", 900, 500),
+        ("&since=-365d&points=2000", "1h", 3_600, 2_000),
+        ("&since=-365d&every=1min&points=2000", "1min", 60, 2_000),
+        ("&since=-365d&every=auto", "1h", 3_600, 2_000),
+        ("&since=-200d&until=-199d&every=auto", "1min", 60, 2_000),
+        ("&since=-2500d&until=-2499d&every=auto", "1h", 3_600, 2_000),
+    ],
+)
+async def test_history_says_which_windows_it_chose(http, service, asked, told, every_s, points):
+    answer = await http.get(f"/parks/small/history?tags=small/acme/active_power{asked}")
+    assert answer.status_code == 200
+    query = service.asked[0][1]
+    assert answer.headers["x-every"] == told
+    assert query.every_us == (None if every_s is None else every_s * 1_000_000)
+    assert query.points == points
+
+
+async def test_the_chosen_window_is_documented(http):
+    found = (await http.get("/openapi.json")).json()["paths"]
+    route = next(there["get"] for path, there in found.items() if path.endswith("/history"))
+    every = next(one for one in route["parameters"] if one["name"] == "every")
+    assert "auto" in every["description"]
+    assert "X-Every" in route["responses"]["200"]["headers"]
+
+
 async def test_times_with_an_offset_become_utc(http, service):
     tags = "tags=small/acme/active_power&since=2026-11-22T17:00:00%2B07:00"
     await http.get(f"/parks/small/history?{tags}")
@@ -213,7 +245,7 @@ async def test_two_batches_in_one_delivery_are_refused(http):
     batch = sample_batch(tag=[1], at_us=fake.NOW_US, value=1.0, seen_us=fake.NOW_US)
     content = stream(batch, batch)
     answer = await http.post("/ingest/small?source=edge&session=1&seq=1", content=content)
-    assert "2 batches" in answer.json()["what"]
+    assert "2 or more batches" in answer.json()["what"]
 
 
 @pytest.mark.parametrize("query", ["source=Edge&session=1&seq=1", "source=e&session=0&seq=1"])

@@ -74,8 +74,8 @@ def _kept(
 def chart_step_us(span_us: int, points: int) -> int:
     """Length of the windows to read for a chart of so many points [us].
 
-    The shortest usual step that gives at most 8 windows per point: enough for `downsample` to keep
-    the peaks, few enough to be read from the coarsest rollup that shows them.
+    The shortest usual step that gives at most 8 windows per point: enough for a chart to keep
+    its shape, few enough to be read from the coarsest rollup that shows them.
 
     Parameters
     ----------
@@ -84,6 +84,9 @@ def chart_step_us(span_us: int, points: int) -> int:
     points
         Points it will have.
     """
-    most = _OVERSAMPLING * max(points, 1)
-    fitting = (step for step in _STEPS_US if span_us <= step * most)
-    return next(fitting, _STEPS_US[-1])
+    return usual_step_us(-(-span_us // (_OVERSAMPLING * max(points, 1))))
+
+
+def usual_step_us(least_us: int) -> int:
+    """Shortest usual length of a window that is no shorter than this; a week at most [us]."""
+    return next((step for step in _STEPS_US if step >= least_us), _STEPS_US[-1])

@@ -1,6 +1,7 @@
 """Reading: sealed files of exactly one version, joined with the tail that came after them."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from models.errors import NotFound
+from models.errors import InputError, NotFound
 from twin.memory import merge, rollup, rows
 from twin.memory.deltalog import DeltaLog, FileList, SealedFile, holds_any
 from twin.memory.manifest import Cut, ManifestRow
@@ -18,6 +19,7 @@ from twin.memory.rollup import EMPTY, Pieces
 from twin.memory.sealed import Footer, SealedFiles
 from twin.memory.settings import HOUR_US, MINUTE_US, MemorySettings
 from twin.memory.tables import COVERAGE_TABLE, HOUR, MINUTE, RAW, TABLES, TableSpec
+from twin.memory.window_fold import PER_STRETCH
 from twin.memory.windows import WINDOWS, Frame, checked_frame, windows
 from twin.samples import COVERAGE, SAMPLES
 from twin.status import is_good
@@ -112,6 +114,43 @@ class Reader:
             hit &= holds_any(footer.tag_min, footer.tag_max, tags)
         return self._read(spec, file, hit, columns)
 
+    def pieces(
+        self,
+        spec: TableSpec,
+        file: SealedFile,
+        tag: int,
+        span: tuple[int, int],
+        columns: Sequence[str],
+    ) -> Pieces:
+        """Rollup rows of one tag that begin in [since, until), from one file, in order.
+
+        A file is sorted and holds a (tag, bucket) once, so neither ``at`` nor ``rev`` is read; nor
+        is a column of which the checked footer says that it holds one value only. Where it says
+        that every row is of one sample, that sample is all there is to read.
+
+        Raises
+        ------
+        Corrupt
+            If any byte that would be read fails its checksum.
+        """
+        since_us, until_us = span
+        footer = self.footer(spec, file)
+        hit = (footer.tag_min <= tag) & (footer.tag_max >= tag)
+        hit &= (footer.begin_min < until_us) & (footer.end_max >= since_us)
+        if not hit.any():
+            return EMPTY
+        known = footer.constants(np.flatnonzero(hit))
+        names = set(columns) - {"at", "rev", *known}
+        if known.get("n") == 1:
+            names &= rollup.OF_ONE_SAMPLE
+        table = self._read(spec, file, hit, [name for name in columns if name in names])
+        low, high = 0, table.num_rows
+        if "tag" in names:
+            low, high = np.searchsorted(rows.numbers(table, "tag"), [tag, tag + 1]).tolist()
+        begin = rows.ints(table, "first_at")[low:high]
+        first, end = np.searchsorted(begin, [since_us, until_us]).tolist()
+        return rollup.from_table(table.slice(low + first, end - first), known | {"tag": tag})
+
     def _read(
         self,
         spec: TableSpec,
@@ -167,18 +206,33 @@ class Version:
 
         Columns that are not asked for count as empty; None asks for all.
         """
+        parts = list(self.rollup_parts(spec, tags, since_us, until_us, columns))
+        return rollup.concat([EMPTY, *parts])
+
+    def rollup_parts(
+        self,
+        spec: TableSpec,
+        tags: Ints,
+        since_us: int,
+        until_us: int,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Pieces]:
+        """What `rollups` gives, in portions: of one tag those of each run of files."""
         files = self.reader.files(spec, self.manifest).within(since_us, until_us, tags)
-        parts = [
-            rows.select(
-                self.reader.part(spec, f, since_us, until_us, tags, columns),
-                tags,
-                since_us,
-                until_us,
-            )
-            for f in files
-        ]
-        whole = rows.concat(parts, spec.schema)
-        return rollup.from_table(newest(whole))
+        for run in _runs(files) if len(tags) == 1 else [files]:
+            if len(tags) == len(run) == 1 and columns is not None:
+                yield self.reader.pieces(spec, run[0], int(tags[0]), (since_us, until_us), columns)
+                continue
+            parts = [
+                rows.select(
+                    self.reader.part(spec, f, since_us, until_us, tags, columns),
+                    tags,
+                    since_us,
+                    until_us,
+                )
+                for f in run
+            ]
+            yield rollup.from_table(newest(rows.concat(parts, spec.schema)))
 
     def last_hours(self, tags: Ints, before_us: int, known: Pieces) -> Pieces:
         """Hour rows that say what each tag holds when an hour opens.
@@ -379,6 +433,7 @@ class History:
         covered_until: Mapping[int, int] | None = None,
         known_at_us: int | None = None,
         columns: Sequence[str] | None = None,
+        points: int | None = None,
     ) -> pa.Table:
         """Windows of tags: [since + k every, since + (k + 1) every), the last one cut at until.
 
@@ -399,6 +454,9 @@ class History:
             As in `read_raw`; then everything is computed from samples.
         columns
             Columns wanted beside ``tag`` and ``at``: the fewer, the quicker; None for all.
+        points
+            Most windows per tag, at least 4; of a tag that has more those stay that keep its
+            shape and its extremes (`twin.memory.windows.windows`).
 
         Returns
         -------
@@ -408,10 +466,12 @@ class History:
         Raises
         ------
         InputError
-            If the windows make no sense or are too many.
+            If the windows make no sense or are too many, or the points too few.
         Corrupt, Unavailable
             As in `read_raw`.
         """
+        if points is not None and points < PER_STRETCH:
+            raise InputError(f"{points} points", f"ask for at least {PER_STRETCH}", "points")
         wanted = rows.sorted_tags(tags)
         covered = covered_until or {}
         end = np.array([min(cut.now_us, covered.get(int(t), cut.now_us)) for t in wanted], np.int64)
@@ -428,10 +488,10 @@ class History:
         asked = _checked_columns(columns)
         known_kinds = self._kinds(cut, wanted, kinds or {})
         if known_at_us is None:
-            pieces = self._pieces(cut, frame, known_kinds, asked)
+            parts = self._parts(cut, frame, known_kinds, asked)
         else:
-            pieces = self._known_pieces(cut, frame, known_kinds, known_at_us)
-        return windows(pieces, frame, asked)
+            parts = iter([self._known_pieces(cut, frame, known_kinds, known_at_us)])
+        return windows(parts, frame, asked, points)
 
     def read_coverage(
         self, manifest: ManifestRow, since_us: int, until_us: int, tail: pa.Table | None = None
@@ -471,12 +531,13 @@ class History:
         sealed = {int(t): _KINDS[int(k)] for t, k in zip(found.tag, found.kind, strict=True)}
         return sealed | dict(kinds)
 
-    def _pieces(
+    def _parts(
         self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind], asked: Sequence[str]
-    ) -> Pieces:
-        """Pieces that make up the windows, and those that say what is held when they open.
+    ) -> Iterator[Pieces]:
+        """Pieces that make up the windows, after those that say what is held when they open.
 
-        As coarse as the windows allow: hours, then minutes up to ``until``, then samples.
+        As coarse as the windows allow: hours, then minutes up to ``until``, then samples. Those
+        of one tag come file by file, so that a long span is folded while it is read.
         """
         since, until = frame.since_us, frame.until_us
         opening = since // HOUR_US * HOUR_US
@@ -489,17 +550,32 @@ class History:
         tail = rows.ordered(_tail(cut, frame.tags, _EARLIEST_US, until))
         new = merge.change(tail, kinds, sealed)
         stored = _stored_columns(asked, {kinds.get(int(t)) for t in frame.tags})
-        parts = [
-            sealed.last_hours(frame.tags, opening, new.hour),
-            _replaced(sealed, HOUR, frame.tags, (opening, hours_end), new.hour, stored),
-            _replaced(sealed, MINUTE, frame.tags, (hours_end, minutes_end), new.minute, stored),
-        ]
-        if minutes_end < until:
-            raw = rows.select(tail, frame.tags, minutes_end, until)
-            raw = pa.concat_tables([raw, sealed.samples(frame.tags, minutes_end, until)])
-            raw = rows.effective(rows.ordered(raw))
-            parts.append(rollup.samples_as_pieces(raw, kinds))
-        return rollup.in_order(rollup.concat(parts))
+        hours, minutes = (opening, hours_end), (hours_end, minutes_end)
+        parts = itertools.chain(
+            [sealed.last_hours(frame.tags, opening, new.hour)],
+            _replaced(sealed, HOUR, frame.tags, hours, new.hour, stored),
+            _replaced(sealed, MINUTE, frame.tags, minutes, new.minute, stored),
+            self._samples(cut, tail, frame.tags, (minutes_end, until), kinds),
+        )
+        if len(frame.tags) == 1:
+            return parts
+        return iter([rollup.in_order(rollup.concat(list(parts)))])
+
+    def _samples(
+        self,
+        cut: Cut,
+        tail: pa.Table,
+        tags: Ints,
+        span: tuple[int, int],
+        kinds: Mapping[int, Kind],
+    ) -> Iterator[Pieces]:
+        """Samples in [since, until), sealed ones and those of the tail."""
+        since_us, until_us = span
+        if until_us <= since_us:
+            return
+        sealed = self._reader.at(cut.manifest).samples(tags, since_us, until_us)
+        raw = pa.concat_tables([rows.select(tail, tags, since_us, until_us), sealed])
+        yield rollup.samples_as_pieces(rows.effective(rows.ordered(raw)), kinds)
 
     def _known_pieces(
         self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind], known_us: int
@@ -518,6 +594,19 @@ class History:
         return rollup.samples_as_pieces(rows.effective(whole), kinds)
 
 
+def _runs(files: Sequence[SealedFile]) -> list[list[SealedFile]]:
+    """Files, sorted by their begin, in runs whose times do not overlap each other's."""
+    runs: list[list[SealedFile]] = []
+    end_us = -1
+    for file in files:
+        if runs and file.begin_us <= end_us:
+            runs[-1].append(file)
+        else:
+            runs.append([file])
+        end_us = max(end_us, file.end_us)
+    return runs
+
+
 _KINDS: Final = {code: kind for kind, code in rollup.KIND_CODE.items()}
 
 
@@ -533,6 +622,8 @@ def _checked_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
 def _stored_columns(asked: Sequence[str], kinds: set[Kind | None]) -> tuple[str, ...]:
     """Columns of rollup rows that are read for the columns asked for and kinds there are."""
     needed = {*_CARRIED, "n", *(c for name in asked for c in _NEEDED.get(name, ()))}
+    if {"first", "last"}.isdisjoint(asked) and not {Kind.COUNTER, None} & kinds:
+        needed -= {"first"}
     if Kind.STATE not in kinds:
         needed -= {"codes", "code_s"}
     if Kind.COUNTER not in kinds:
@@ -558,10 +649,19 @@ def _replaced(
     span: tuple[int, int],
     new: Pieces,
     columns: Sequence[str],
-) -> Pieces:
-    """Sealed rollup rows in [since, until), with those the tail touches replaced."""
+) -> Iterator[Pieces]:
+    """Sealed rollup rows in [since, until), with those the tail touches replaced, in order."""
     since_us, until_us = span
     if until_us <= since_us:
-        return EMPTY
-    found = sealed.rollups(spec, tags, since_us, until_us, columns)
-    return rollup.overridden(found, rollup.within(new, since_us, until_us), spec.bucket_us)
+        return
+    new = rollup.within(new, since_us, until_us)
+    touched_us = (
+        int(new.first_at.min()) // spec.bucket_us * spec.bucket_us if len(new) else until_us
+    )
+    held = [EMPTY]
+    for part in sealed.rollup_parts(spec, tags, since_us, until_us, columns):
+        if len(part) and len(tags) == 1 and part.first_at[-1] < touched_us:
+            yield part
+        else:
+            held.append(part)
+    yield rollup.overridden(rollup.concat(held), new, spec.bucket_us)

@@ -13,7 +13,8 @@ it was reset, and the new reading is the rise.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,10 @@ KIND_CODE: Final[Mapping[Kind, int]] = {
     Kind.STATE: STATE,
     Kind.EVENT: EVENT,
 }
+
+
+_KEPT_ROWS: Final = 65_536
+"""Rows of one tag in a month of minutes, and some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,30 +345,64 @@ def to_table(pieces: Pieces, bucket_us: int, rev: int) -> pa.Table:
     return pa.table([columns[name] for name in MINUTE.schema.names], schema=MINUTE.schema)
 
 
-def from_table(table: pa.Table) -> Pieces:
-    """Rows of the minute or hour table as pieces; columns that were not read count as empty."""
-    names = set(table.column_names)
+OF_ONE_SAMPLE: Final = frozenset({"tag", "kind", "good_n", "first_at", "last", "holds_good"})
+"""Columns of a row of one sample that the others follow from."""
+
+
+def alike(value: float, count: int) -> npt.NDArray[Any]:
+    """A read-only column of one value; short ones are views of what is kept for the next file."""
+    kind = np.asarray(value).dtype.str
+    return _block(value, kind)[:count] if count <= _KEPT_ROWS else np.full(count, value, kind)
+
+
+@lru_cache(maxsize=16)
+def _block(value: float, kind: str) -> npt.NDArray[Any]:
+    block: npt.NDArray[Any] = np.full(_KEPT_ROWS, value, kind)
+    block.flags.writeable = False
+    return block
+
+
+def from_table(table: pa.Table, known: Mapping[str, int] | None = None) -> Pieces:
+    """Rows of the minute or hour table as pieces.
+
+    Parameters
+    ----------
+    table
+        Rows; columns that were not read count as empty.
+    known
+        Columns that were not read because all their rows have one value; where ``n`` is 1, only
+        `OF_ONE_SAMPLE` need to be there.
+    """
+    names, known = set(table.column_names), known or {}
+    one = known.get("n") == 1
+    last = floats(table, "last")
+    begin = ints(table, "first_at")
 
     def number(name: str, otherwise: float) -> Floats:
-        return floats(table, name) if name in names else np.full(table.num_rows, otherwise)
+        return floats(table, name) if name in names else alike(otherwise, table.num_rows)
 
     def count(name: str) -> Ints:
-        return ints(table, name) if name in names else np.zeros(table.num_rows, np.int64)
+        return ints(table, name) if name in names else alike(known.get(name, 0), table.num_rows)
+
+    def mark(name: str) -> Bools:
+        if name in names:
+            return np.asarray(table.column(name).to_numpy(), np.bool_)
+        return alike(bool(known.get(name, 0)), table.num_rows)
 
     return Pieces(
-        tag=ints(table, "tag"),
-        kind=ints(table, "kind"),
+        tag=count("tag"),
+        kind=count("kind"),
         n=count("n"),
         good_n=count("good_n"),
-        first_at=ints(table, "first_at"),
-        last_at=ints(table, "last_at"),
+        first_at=begin,
+        last_at=begin if one else ints(table, "last_at"),
         good_s=number("good_s", 0.0),
         integral=number("integral", 0.0),
-        low=number("min", np.nan),
-        high=number("max", np.nan),
-        first=floats(table, "first"),
-        last=floats(table, "last"),
-        holds_good=np.asarray(table.column("holds_good").to_numpy(), np.bool_),
+        low=last if one else number("min", np.nan),
+        high=last if one else number("max", np.nan),
+        first=last if one else number("first", np.nan),
+        last=last,
+        holds_good=mark("holds_good"),
         increase=number("increase", 0.0),
         resets=count("resets"),
         codes=_codes_of(table) if "codes" in names else NO_CODES,

@@ -31,6 +31,11 @@ def ints(table: pa.Table, name: str) -> Ints:
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
+def numbers(table: pa.Table, name: str) -> npt.NDArray[np.generic]:
+    """One column without nulls as it is stored; not copied."""
+    return np.asarray(table.column(name).to_numpy())
+
+
 def floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """One float column; a null becomes NaN."""
     return np.asarray(table.column(name).to_numpy(), dtype=np.float64)

@@ -17,7 +17,7 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +65,13 @@ class Footer:
         Row groups.
     tag_min, tag_max, begin_min, end_max
         Bounds of each row group; tags are 0 where rows belong to none; times in us.
+    rows
+        Rows of each row group.
+    leaves
+        Top-level column each leaf belongs to.
+    whole
+        Smallest and largest value of each row group, of columns that hold whole numbers or yes
+        and no, and no null.
     """
 
     metadata: pq.FileMetaData
@@ -73,6 +80,18 @@ class Footer:
     tag_max: Ints
     begin_min: Ints
     end_max: Ints
+    rows: Ints
+    leaves: tuple[str, ...]
+    whole: Mapping[str, tuple[Ints, Ints]]
+
+    def constants(self, groups: Ints) -> dict[str, int]:
+        """Columns of whole numbers that hold one value in all of some row groups, and the value."""
+        found = {}
+        for name, (low, high) in self.whole.items():
+            value = int(low[groups[0]])
+            if (low[groups] == value).all() and (high[groups] == value).all():
+                found[name] = value
+        return found
 
 
 def write_sealed(
@@ -194,13 +213,14 @@ class SealedFiles:
             If a checksum fails; nothing of the file is returned.
         """
         footer = self.footer(path, spec, size, when)
-        wanted = [j for j, leaf in enumerate(_leaves(footer.metadata)) if leaf in columns]
+        wanted = [j for j, leaf in enumerate(footer.leaves) if leaf in columns]
         try:
-            _check_chunks(path, footer, groups, wanted, when)
-            rows = sum(footer.metadata.row_group(i).num_rows for i in groups)
-            with pq.ParquetFile(
-                path, metadata=footer.metadata, page_checksum_verification=True
-            ) as file:
+            with pa.OSFile(str(path)) as source:
+                _check_chunks(path, source, footer, groups, wanted, when)
+                rows = int(footer.rows[list(groups)].sum())
+                file = pq.ParquetFile(
+                    source, metadata=footer.metadata, page_checksum_verification=True
+                )
                 return file.read_row_groups(
                     list(groups), columns=list(columns), use_threads=rows >= _WORTH_THREADS
                 )
@@ -221,7 +241,8 @@ class SealedFiles:
         """
         footer = _checked_footer(path, spec, size, _read_end(path, size), when)
         columns = range(footer.metadata.num_columns)
-        _check_chunks(path, footer, range(len(footer.groups)), columns, when)
+        with pa.OSFile(str(path)) as source:
+            _check_chunks(path, source, footer, range(len(footer.groups)), columns, when)
 
 
 def corrupt(path: Path, when: str, why: str) -> Corrupt:
@@ -284,7 +305,11 @@ def _footer(
         found = (metadata.row_group(i).column(j).statistics for i in range(len(groups)))
         return np.array([_raw(s, upper=upper) for s in found], np.int64)
 
+    counted = [f.name for f in spec.schema if not f.nullable and _is_whole(f.type)]
     return Footer(
+        rows=np.array([metadata.row_group(i).num_rows for i in range(len(groups))], np.int64),
+        leaves=tuple(leaves),
+        whole={name: (bound(name, upper=False), bound(name, upper=True)) for name in counted},
         metadata=metadata,
         groups=groups,
         tag_min=bound("tag", upper=False),
@@ -292,6 +317,10 @@ def _footer(
         begin_min=bound(spec.begin, upper=False),
         end_max=bound(spec.end, upper=True),
     )
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _raw(statistics: pq.Statistics, *, upper: bool) -> int:
@@ -305,13 +334,18 @@ def _leaves(metadata: pq.FileMetaData) -> list[str]:
 
 
 def _check_chunks(
-    path: Path, footer: Footer, groups: Iterable[int], columns: Iterable[int], when: str
+    path: Path,
+    source: pa.NativeFile,
+    footer: Footer,
+    groups: Iterable[int],
+    columns: Iterable[int],
+    when: str,
 ) -> None:
     columns = list(columns)
-    with path.open("rb") as file:
-        for i in groups:
-            for j in columns:
-                offset, length, crc = footer.groups[i].chunks[j]
-                if zlib.crc32(os.pread(file.fileno(), length, offset)) != crc:
-                    name = footer.metadata.schema.column(j).path
-                    raise corrupt(path, when, f"column {name} of row group {i} fails its checksum")
+    for i in groups:
+        for j in columns:
+            offset, length, crc = footer.groups[i].chunks[j]
+            source.seek(offset)
+            if zlib.crc32(source.read_buffer(length)) != crc:
+                name = footer.metadata.schema.column(j).path
+                raise corrupt(path, when, f"column {name} of row group {i} fails its checksum")

@@ -1,31 +1,45 @@
 """Rollups as they are read: windows of any length over pieces of any length."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import InputError
+from twin.memory import rollup
 from twin.memory.rollup import (
     COUNTER,
+    EMPTY,
     EVENT,
     GAUGE,
     STATE,
     Codes,
     Pieces,
-    rises,
     state_code,
     sum_codes,
 )
 from twin.memory.settings import SECOND_US
+from twin.memory.window_fold import (
+    SUMS,
+    Columns,
+    Work,
+    fold_pieces,
+    new_work,
+    rows_out,
+)
 from twin.samples import TIME
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+_T = TypeVar("_T", bound=np.generic)
+
+_COUNTS: Final = ("n", "good_n", "resets")
+_SUMMED: Final = {"covered_s": "covered_us"}
+"""Columns of a window that are summed under another name."""
 
 WINDOWS: Final = pa.schema(
     [
@@ -110,49 +124,110 @@ def checked_frame(frame: Frame, max_windows: int) -> Frame:
     return frame
 
 
-def windows(pieces: Pieces, frame: Frame, asked: Sequence[str]) -> pa.Table:
+def windows(
+    parts: Iterable[Pieces], frame: Frame, asked: Sequence[str], points: int | None = None
+) -> pa.Table:
     """Roll pieces up into windows.
 
     Parameters
     ----------
-    pieces
-        Pieces in order; each that begins at or after ``since`` lies inside one window. Those
-        before it say what is held when the first window opens.
+    parts
+        Pieces in order, in any portions; each piece that begins at or after ``since`` lies inside
+        one window. Those before it say what is held when the first window opens.
     frame
         The windows.
     asked
         Columns wanted beside ``tag`` and ``at``; only these are computed.
+    points
+        Most windows per tag; None for all. Of a tag that has more, of each of ``points // 4``
+        equal stretches the first, the last and those with the extremes stay: of gauges the lowest
+        ``min`` and highest ``max`` where they are asked, else of ``mean``; of counters the
+        smallest and largest ``increase``, of states ``last``, of events ``n``.
 
     Returns
     -------
     pa.Table
         Rows with these columns of the schema `WINDOWS`, sorted by (tag, at).
     """
-    size = frame.count * len(frame.tags)
-    rank = np.searchsorted(frame.tags, pieces.tag)
-    window = (pieces.first_at - frame.since_us) // frame.every_us
-    cell = rank * frame.count + window
-    own = np.flatnonzero(window >= 0)
-    holds = _holds(pieces, frame, rank)
-    sums = _sums(pieces, own, cell, holds, size, asked)
-    extremes = _extremes(pieces, own, cell, holds, size, asked)
-    kept = np.flatnonzero((sums["n"] > 0) | (sums["covered_s"] > 0))
-    kind = _kind_of_cells(pieces, rank, frame, kept)
-    columns: dict[str, pa.Array] = {
-        "tag": pa.array(frame.tags[kept // max(frame.count, 1)].astype(np.int32)),
-        "at": pa.array(frame.since_us + kept % max(frame.count, 1) * frame.every_us).cast(TIME),
-    }
-    columns |= _values(sums, kept, kind)
-    columns |= {name: _number(best[kept], kind != GAUGE) for name, best in extremes.items()}
-    if not {"increase", "resets"}.isdisjoint(asked):
-        columns |= _rise_columns(pieces, own, cell, kept, kind, size)
-    if not {"first", "last"}.isdisjoint(asked):
-        columns |= _end_columns(pieces, own, cell, kept, kind, size)
-    if not {"codes", "code_s"}.isdisjoint(asked):
-        columns |= _code_columns(pieces, own, cell, holds, kept, kind)
+    with_codes = not {"codes", "code_s"}.isdisjoint(asked)
+    if with_codes:
+        parts = [rollup.concat([EMPTY, *parts])]
+    work, summed = _folded(parts, frame, asked, points)
+    rows = rows_out(work)
+    cell = work.cells[:rows]
+    rank = cell // max(frame.count, 1)
+    kind = work.kinds[rank]
+    found = dict(zip(summed, work.out[:, :rows], strict=True))
+    columns = _columns(found, kind)
+    columns["tag"] = pa.array(frame.tags[rank].astype(np.int32))
+    at = frame.since_us + cell % max(frame.count, 1) * frame.every_us
+    columns["at"] = pa.array(at).cast(TIME)
+    if with_codes:
+        (pieces,) = parts
+        columns |= _code_columns(pieces, frame, cell, kind)
     names = ["tag", "at", *asked]
     schema = pa.schema([WINDOWS.field(name) for name in names])
     return pa.table([columns[name] for name in names], schema=schema)
+
+
+def _folded(
+    parts: Iterable[Pieces], frame: Frame, asked: Sequence[str], points: int | None
+) -> tuple[Work, list[str]]:
+    """Fold the parts; return the work and the names of its columns."""
+    summed = [_SUMMED.get(name, name) for name in asked if name not in ("codes", "code_s")]
+    bounds = (frame.count, frame.since_us, frame.until_us, frame.every_us)
+    work = new_work(bounds, summed, len(frame.tags), points)
+    ends, shapes = _fixed(frame.end_us), _fixed(_shapes(asked))
+    for pieces in parts:
+        if len(pieces):
+            fold_pieces(_columns_of(pieces, frame.tags), ends, shapes, work)
+    fold_pieces(_columns_of(EMPTY, frame.tags), ends, shapes, work)
+    return work, summed
+
+
+def _shapes(asked: Sequence[str]) -> Ints:
+    """For each kind the places of what is drawn of it: low and high."""
+    gauge = ("min", "max") if {"min", "max"} <= set(asked) else ("mean", "mean")
+    drawn = {GAUGE: gauge, COUNTER: ("increase",) * 2, STATE: ("last",) * 2, EVENT: ("n",) * 2}
+    return np.array([[SUMS.index(name) for name in drawn[kind]] for kind in sorted(drawn)])
+
+
+def _columns_of(pieces: Pieces, tags: Ints) -> Columns:
+    """Columns of pieces as the fold reads them."""
+    one = len(tags) == 1
+    rank = rollup.alike(0, len(pieces)) if one else np.searchsorted(tags, pieces.tag)
+    named = {name: _fixed(getattr(pieces, name)) for name in Columns._fields if name != "rank"}
+    return Columns(rank=_fixed(rank), **named)
+
+
+def _fixed(column: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """A view that cannot be written, as Arrow's are: one kind of array, compiled once."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
+def _columns(found: dict[str, Floats], kind: Ints) -> dict[str, pa.Array]:
+    """Columns of the sums there are; null where a kind has none."""
+    event = kind == EVENT
+    none = {
+        "good_s": event,
+        "covered_us": event,
+        "first": event,
+        "last": event,
+        "increase": kind != COUNTER,
+        "resets": kind != COUNTER,
+    } | dict.fromkeys(("mean", "integral", "min", "max"), kind != GAUGE)
+    columns = {}
+    for name, values in found.items():
+        if name in _COUNTS:
+            columns[name] = pa.array(values.astype(np.int64), mask=none.get(name))
+        elif name == "covered_us":
+            columns["covered_s"] = pa.array(values / SECOND_US, mask=event)
+        else:
+            missing = none[name] | np.isnan(values)
+            columns[name] = pa.array(values, mask=missing if missing.any() else None)
+    return columns
 
 
 def _holds(pieces: Pieces, frame: Frame, rank: Ints) -> _Holds:
@@ -180,150 +255,15 @@ def _holds(pieces: Pieces, frame: Frame, rank: Ints) -> _Holds:
     return _Holds(row=row, cell=rank[row] * frame.count + window, seconds=(high - low) / SECOND_US)
 
 
-def _sums(
-    pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int, asked: Sequence[str]
-) -> dict[str, Floats]:
-    """Sums per cell, of those asked for; ``n`` and ``covered_s`` always."""
-    inner, outer = _Cells.of(cell[own], size), _Cells.of(holds.cell, size)
-    good = pieces.holds_good[holds.row]
-    inner_s = (pieces.last_at[own] - pieces.first_at[own]) / SECOND_US
-    inner_s[pieces.kind[own] == EVENT] = 0.0
-    found = {
-        "n": inner.sums(pieces.n[own]),
-        "covered_s": inner.sums(inner_s) + outer.sums(holds.seconds),
-    }
-    if "good_n" in asked:
-        found["good_n"] = inner.sums(pieces.good_n[own])
-    if not {"good_s", "mean"}.isdisjoint(asked):
-        good_s = np.where(good, holds.seconds, 0.0)
-        found["good_s"] = inner.sums(pieces.good_s[own]) + outer.sums(good_s)
-    if not {"integral", "mean"}.isdisjoint(asked):
-        held = np.where(good, pieces.last[holds.row] * holds.seconds, 0.0)
-        found["integral"] = inner.sums(pieces.integral[own]) + outer.sums(held)
-    return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cells:
-    """Where rows add to; of the cells of a dense read each has one row, which costs no sum.
-
-    Parameters
-    ----------
-    cell
-        Cell of each row; it never falls.
-    size
-        How many cells there are.
-    once
-        Whether no cell has two rows.
-    """
-
-    cell: Ints
-    size: int
-    once: bool
-
-    @classmethod
-    def of(cls, cell: Ints, size: int) -> "_Cells":
-        return cls(cell=cell, size=size, once=bool((cell[1:] > cell[:-1]).all()))
-
-    def sums(self, values: npt.NDArray[np.generic]) -> Floats:
-        """Sum per cell of one value per row."""
-        if not self.once:
-            return np.asarray(np.bincount(self.cell, values, self.size), np.float64)
-        if len(self.cell) == self.size:
-            return np.asarray(values, np.float64)
-        out = np.zeros(self.size)
-        out[self.cell] = values
-        return out
-
-
-def _extremes(
-    pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, size: int, asked: Sequence[str]
-) -> dict[str, Floats]:
-    """Smallest and largest good value in force per cell, of those asked for."""
-    held = np.where(pieces.holds_good[holds.row], pieces.last[holds.row], np.nan)
-    found = {}
-    for name, inner, best in (("min", pieces.low, np.fmin), ("max", pieces.high, np.fmax)):
-        if name in asked:
-            out = found[name] = np.full(size, np.nan)
-            _fold_cells(best, out, cell[own], inner[own])
-            _fold_cells(best, out, holds.cell, held)
-    return found
-
-
-def _fold_cells(best: np.ufunc, out: Floats, cell: Ints, values: Floats) -> None:
-    """Fold values into their cells; cells never fall."""
-    if len(cell):
-        starts = np.flatnonzero(np.append([True], cell[1:] != cell[:-1]))
-        places = cell[starts]
-        out[places] = best(out[places], best.reduceat(values, starts))
-
-
-def _kind_of_cells(pieces: Pieces, rank: Ints, frame: Frame, kept: Ints) -> Ints:
-    kind = np.zeros(len(frame.tags), np.int64)
-    last = np.flatnonzero(np.append(rank[1:] != rank[:-1], [True])) if len(rank) else rank
-    kind[rank[last]] = pieces.kind[last]
-    return np.asarray(kind[kept // max(frame.count, 1)])
-
-
-def _values(sums: dict[str, Floats], kept: Ints, kind: Ints) -> dict[str, pa.Array]:
-    """Columns made of sums, of those there are."""
-    not_gauge, event = kind != GAUGE, kind == EVENT
-    found = {name: column[kept] for name, column in sums.items()}
-    counts = (name for name in ("n", "good_n") if name in found)
-    columns: dict[str, pa.Array] = {name: pa.array(found[name].astype(np.int64)) for name in counts}
-    columns["covered_s"] = pa.array(found["covered_s"], mask=event)
-    if "good_s" in found:
-        columns["good_s"] = pa.array(found["good_s"], mask=event)
-    if "integral" in found:
-        columns["integral"] = pa.array(found["integral"], mask=not_gauge)
-    if "good_s" in found and "integral" in found:
-        good_s, mean = found["good_s"], np.full(len(kept), np.nan)
-        np.divide(found["integral"], good_s, out=mean, where=good_s > 0)
-        columns["mean"] = _number(mean, not_gauge)
-    return columns
-
-
-def _rise_columns(
-    pieces: Pieces, own: Ints, cell: Ints, kept: Ints, kind: Ints, size: int
-) -> dict[str, pa.Array]:
-    other = kind != COUNTER
-    if other.all():
-        return {"increase": pa.nulls(len(kept), pa.float64()), "resets": _nulls(len(kept))}
-    same = np.append([False], pieces.tag[1:] == pieces.tag[:-1])
-    later, rise, fell = rises(pieces, same)
-    inside = np.isin(later, own)
-    later, rise, fell = later[inside], rise[inside], fell[inside]
-    increase = np.bincount(cell[own], pieces.increase[own], size)
-    resets = np.bincount(cell[own], pieces.resets[own], size)
-    increase = increase + np.bincount(cell[later], rise, size)
-    resets = resets + np.bincount(cell[later], fell, size)
-    return {
-        "increase": pa.array(increase[kept], mask=other),
-        "resets": pa.array(resets[kept].astype(np.int64), mask=other),
-    }
-
-
-def _end_columns(
-    pieces: Pieces, own: Ints, cell: Ints, kept: Ints, kind: Ints, size: int
-) -> dict[str, pa.Array]:
-    first, last = np.full(size, np.nan), np.full(size, np.nan)
-    rows = own[~np.isnan(pieces.first[own])]
-    last[cell[rows]] = pieces.last[rows]
-    first[cell[rows[::-1]]] = pieces.first[rows[::-1]]
-    event = kind == EVENT
-    return {
-        "first": _number(first[kept], event),
-        "last": _number(last[kept], event),
-    }
-
-
-def _code_columns(
-    pieces: Pieces, own: Ints, cell: Ints, holds: _Holds, kept: Ints, kind: Ints
-) -> dict[str, pa.Array]:
+def _code_columns(pieces: Pieces, frame: Frame, kept: Ints, kind: Ints) -> dict[str, pa.Array]:
+    """Seconds per state code of the windows that stay."""
     other = kind != STATE
     if other.all():
-        return {name: _nulls(len(kept), WINDOWS.field(name).type) for name in ("codes", "code_s")}
-    inner = np.flatnonzero(np.isin(pieces.codes.row, own))
+        return {n: pa.nulls(len(kept), WINDOWS.field(n).type) for n in ("codes", "code_s")}
+    rank = np.searchsorted(frame.tags, pieces.tag)
+    cell = rank * frame.count + (pieces.first_at - frame.since_us) // frame.every_us
+    holds = _holds(pieces, frame, rank)
+    inner = np.flatnonzero(pieces.first_at[pieces.codes.row] >= frame.since_us)
     outer = np.flatnonzero((pieces.kind[holds.row] == STATE) & pieces.holds_good[holds.row])
     codes = sum_codes(
         np.concatenate((cell[pieces.codes.row[inner]], holds.cell[outer])),
@@ -343,12 +283,3 @@ def _lists(codes: Codes, kept: Ints, other: Bools) -> dict[str, pa.Array]:
         "codes": pa.ListArray.from_arrays(offsets, pa.array(codes.code)),
         "code_s": pa.ListArray.from_arrays(offsets, pa.array(codes.seconds)),
     }
-
-
-def _number(values: Floats, other: Bools) -> pa.Array:
-    """Numbers, null where there is none or the kind has none."""
-    return pa.array(values, mask=other | np.isnan(values))
-
-
-def _nulls(n: int, kind: pa.DataType | None = None) -> pa.Array:
-    return pa.nulls(n, pa.int64() if kind is None else kind)

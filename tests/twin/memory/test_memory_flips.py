@@ -56,6 +56,7 @@ def answers(folder: Path) -> list[object]:
         memory.read_raw(cut, tags, T0, NOW),
         memory.read_rollup(cut, tags, T0, NOW, H),
         memory.read_rollup(cut, tags, T0, T0 + 2 * H, M),
+        *(memory.read_rollup(cut, [t], T0, T0 + 2 * H, M, columns=["mean", "max"]) for t in tags),
     ]
     return [frame(table) for table in found]
 
