@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from cluster import logs, one_root
 from cluster.backup_label import write_label
+from cluster.checkpoints import Checkpoints
 from cluster.layout import DataFolder
 from cluster.park_clock import ParkTime
 from cluster.replay import record
@@ -146,7 +147,8 @@ class ParkHost:
         self._clock = ParkTime(Path(settings.clock) if settings.clock else None)
         self._memory = Memory.open(settings.folder.memory(settings.park))
         self._logic = ParkLogic(self._park, year_of(self._clock()))
-        self._shard = open_when_free(settings, self._memory, self._logic)
+        self._checkpoints = Checkpoints(settings.folder.shard(settings.park))
+        self._shard = open_when_free(settings, self._memory, self._logic, self._checkpoints)
         self._changes = self._apply(bindings)
         self._figure_seq, self._figures_due_s = 0, 0.0
         self._figure_session = last_session(self._shard.delivered) + 1
@@ -175,6 +177,7 @@ class ParkHost:
     def tick(self) -> Pulse:
         """Let park time pass; what is true now and what happened."""
         now_us = self._clock()
+        self._checkpoints.look(self._shard)
         effects = self._shard.tick(now_us)
         self._remember_figures(now_us)
         self._sealer.look()
@@ -266,6 +269,7 @@ class ParkHost:
         """End a seal under way and give the folder up."""
         self._sealer.finish()
         record(self._settings.folder.shard(self._settings.park).parent, *self.digest())
+        self._checkpoints.keep(self._shard)
         self._shard.close()
 
     def _remember_figures(self, now_us: int) -> None:
@@ -397,7 +401,9 @@ def wanted_park(settings: HostSettings) -> tuple[Park, tuple[Binding, ...]]:
     return read_park(text, settings.file), bindings
 
 
-def open_when_free(settings: HostSettings, memory: Memory, logic: ParkLogic) -> Shard:
+def open_when_free(
+    settings: HostSettings, memory: Memory, logic: ParkLogic, checkpoints: Checkpoints
+) -> Shard:
     """Open the shard; a dead owner's lock is waited for.
 
     Raises
@@ -416,6 +422,7 @@ def open_when_free(settings: HostSettings, memory: Memory, logic: ParkLogic) -> 
                 memory=memory,
                 logic=(logic,),
                 restored=settings.folder.restored(settings.park).exists(),
+                checkpoint=checkpoints.newest(),
             )
         except ShardOwned:
             if time.monotonic() >= until_s:

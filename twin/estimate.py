@@ -3,8 +3,9 @@
 An estimate never hides: whoever uses one lowers the measured share of the figure it goes into.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,8 @@ class Estimates:
         self._quarter = -1
         self._group_kw = np.zeros(len(self._feeders))
         self._plane_w_m2: Floats | None = None
+        self._kept_quarter = -1
+        self._kept_w_m2: Sequence[float] = []
         self._air_c = 28.0
 
     def groups_kw(self, now_us: int) -> Floats:
@@ -69,8 +72,21 @@ class Estimates:
         if good.all():
             return measured
         if self._plane_w_m2 is None:
-            self._plane_w_m2 = self._typical_w_m2()
+            kept = self._kept_w_m2 if self._kept_quarter == self._quarter else []
+            known = len(kept) == len(self._roofs)
+            self._plane_w_m2 = np.array(kept, np.float64) if known else self._typical_w_m2()
         return np.where(good, measured, self._plane_w_m2)
+
+    def snapshot(self) -> Mapping[str, object]:
+        """The typical sky of this quarter hour, so that a restarted twin need not compute it."""
+        plane = self._plane_w_m2
+        if plane is None and self._quarter in (-1, self._kept_quarter):
+            return {"quarter": self._kept_quarter, "w_m2": list(self._kept_w_m2)}
+        return {"quarter": self._quarter, "w_m2": [] if plane is None else plane.tolist()}
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Inverse of `snapshot`; what is not of this quarter hour is computed again."""
+        self._kept_quarter, self._kept_w_m2 = data.get("quarter", -1), data.get("w_m2", [])
 
     @property
     def air_c(self) -> float:

@@ -48,7 +48,7 @@ class FigureBook:
         self.layout: FigureLayout = layout_of(park, year)
         self.hours = WorkingHours(park)
         self._local = LocalTime(park.tz)
-        self._estimates = Estimates(park)
+        self.estimates = Estimates(park)
         self._arrays = ParkArrays(park)
         self._clock = PriceClock(park)
         self._atlas: Atlas | None = None
@@ -114,7 +114,7 @@ class FigureBook:
             midnight_us=self._midnight_us(now_us),
         )
         FlowNow(moment, state).run()
-        PowerNow(moment, self._estimates, self.hours, self._clock).run()
+        PowerNow(moment, self.estimates, self.hours, self._clock).run()
         OutputNow(moment, self.hours).run()
         return page.now()
 

@@ -192,6 +192,7 @@ class Shard:
         settings: ShardSettings | None = None,
         failpoint: Failpoint = never,
         restored: bool = False,
+        checkpoint: Snapshot | None = None,
     ) -> "Shard":
         """Lock the folder, restore the newest snapshot and replay the journal after it.
 
@@ -208,6 +209,9 @@ class Shard:
         restored
             The memory was restored from a backup that holds no journal: an empty journal then
             begins after what the memory holds.
+        checkpoint
+            A state of this shard that spares replaying the journal up to it; the memory's newest
+            snapshot is taken when that is newer, or when the journal does not reach the checkpoint.
 
         Raises
         ------
@@ -221,7 +225,7 @@ class Shard:
         shard = cls(park, folder, disk, memory, logic, settings or ShardSettings(), failpoint)
         shard._term = Term.take(folder, disk, pid=os.getpid(), started_us=now_us)
         try:
-            shard._restore(restored=restored)
+            shard._restore(None if restored else checkpoint, restored=restored)
         except BaseException:
             shard.close()
             raise
@@ -317,9 +321,13 @@ class Shard:
 
         Raises
         ------
+        InputError
+            When the text cannot be read; nothing is written then.
         DiskLow, Unavailable
             When nothing can be written.
         """
+        for logic in self._logic:
+            logic.check(park_text)
         rows, changes = self.dictionary.plan(bindings, now_us)
         digest = hashlib.sha256(park_text.encode()).hexdigest()
         records: list[tuple[int, Buffer]] = []
@@ -543,11 +551,11 @@ class Shard:
                 self._refusal = self._refusal or refusal
         return effects
 
-    def _restore(self, *, restored: bool) -> None:
-        """Load the newest snapshot, then take every record after it; rebuild the unsealed tail."""
+    def _restore(self, checkpoint: Snapshot | None, *, restored: bool) -> None:
+        """Load the newest state, then take every record after it; rebuild the unsealed tail."""
         kept = None if self._memory is None else self._memory.snapshot_before(FOREVER_US)
         if kept is not None:
-            self._load(kept)
+            self._kept_offset, self._kept_us = kept.offset, kept.at_us
         sealed = self._sealed().offset
         needed = max(sealed, self._kept_offset)
         self._journal = journal = Journal.open(
@@ -564,9 +572,16 @@ class Shard:
                 "restore the last backup",
             )
         begins = journal.first_offset - 1 if restored else 0
+        newest = kept
+        if checkpoint and self._kept_offset < checkpoint.offset <= journal.last_offset:
+            newest = checkpoint
+        loaded = 0
+        if newest is not None:
+            self._load(newest)
+            loaded = newest.offset
         effects: list[Effect] = []
-        for record in journal.read(max(min(sealed, self._kept_offset), begins)):
-            if record.offset > self._kept_offset:
+        for record in journal.read(max(min(sealed, loaded), begins)):
+            if record.offset > loaded:
                 effects += self._take(record)
             else:
                 self._recall(record)
@@ -595,7 +610,6 @@ class Shard:
         for logic in self._logic:
             logic.restore(plain["logic"].get(logic.name, {}))
         self._teach()
-        self._kept_offset, self._kept_us = kept.offset, kept.at_us
 
     def _teach(self) -> None:
         """Show the logic what tags there are and what the park wants."""

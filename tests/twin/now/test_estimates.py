@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from models.solar import clear_sky
 from twin import estimate
-from twin.estimate import Estimates
+from twin.estimate import QUARTER_US, Estimates
 from twin.parkfile.load import load_park
 
 ROOT = Path(__file__).parents[3]
@@ -45,3 +46,17 @@ def test_the_sky_is_looked_at_once_a_quarter_hour_and_only_when_it_is_needed(par
         made.plane_w_m2(NOON_US + minute * 60_000_000, measured, ~good)
     middles = [NOON_US + (15 * i + 7) * 60_000_000 + 30_000_000 for i in range(4)]
     assert asked == middles
+
+
+def test_a_restarted_estimate_knows_the_sky_of_its_quarter_hour_to_the_last_bit(park, monkeypatch):
+    roofs = len(park.spec.utilities.electricity.pv)
+    measured, good = np.full(roofs, 500.0), np.zeros(roofs, np.bool_)
+    first, later = Estimates(park), Estimates(park)
+    seen = first.plane_w_m2(NOON_US, measured, good)
+    later.restore(json.loads(json.dumps(first.snapshot())))
+    monkeypatch.setattr(estimate, "clear_sky", None)
+    assert later.snapshot() == first.snapshot()
+    assert later.plane_w_m2(NOON_US + 60_000_000, measured, good).tolist() == seen.tolist()
+    monkeypatch.undo()
+    assert later.plane_w_m2(NOON_US + QUARTER_US, measured, good).tolist() != seen.tolist()
+    assert later.snapshot()["quarter"] == first.snapshot()["quarter"] + 1
