@@ -12,10 +12,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from cluster.metadata.connect import connect
 from cluster.metadata.store import MetadataStore
-from models.errors import NewerFormat
+from models.errors import NewerFormat, Unavailable
 
 _ADVISORY_KEY: Final = 0x7061726B
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -67,7 +68,20 @@ def _alone(engine: Engine, folder: Path) -> Iterator[None]:
 
 
 def open_store(folder: Path, url: str | None = None) -> MetadataStore:
-    """Open a store and bring it to this version's format."""
+    """Open a store and bring it to this version's format.
+
+    Raises
+    ------
+    Unavailable
+        When the database does not answer.
+    """
     engine = connect(folder, url)
-    upgrade(engine, folder)
+    try:
+        upgrade(engine, folder)
+    except OperationalError as error:
+        engine.dispose()
+        raise Unavailable(
+            f"the metadata store does not answer ({str(error.orig).strip()})",
+            "look at its disk, or at the database that DATABASE_URL names",
+        ) from error
     return MetadataStore(engine)

@@ -1,0 +1,248 @@
+"""Verbs against a real park that runs: a foreign OPC UA server, a gateway, backups, what-ifs."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cluster.client import Client
+from connectors.plant.process import free_ports
+from dashboard import main
+from dashboard.verbs.outcome import INPUT, REFUSED, UNAVAILABLE
+from models.errors import TwinError
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = (
+    (ROOT / "examples" / "minimal.yaml")
+    .read_text("utf-8")
+    .replace(
+        "chain: [{machine: p01, type: press}]",
+        "chain: [{machine: p01, type: press}, {machine: p02, type: press}]",
+    )
+)
+HALL = "small/acme/hall/l1"
+SERVED = """endpoints:
+  - {{id: plc, url: "{near}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p01.{{metric}}", to: "acme/hall/l1/p01/{{metric}}"}}]}}
+  - {{id: far, url: "{far}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p02.{{metric}}", to: "acme/hall/l1/p02/{{metric}}"}}]}}
+"""  # noqa: E501 - YAML in one line, as in the example it follows
+WHATIF = """
+kind: WhatIf
+id: {name}
+park: small
+from: now
+horizon: {horizon}
+ensemble: {{replications: {n}, seed: 5}}
+branches: {{base: [], slow: [{{change: cycle_time, asset: acme/hall/l1/p01, factor: 1.2}}]}}
+"""
+Run = Callable[..., tuple[int, str, str]]
+
+
+def until(true: Callable[[], object], patience_s: float) -> None:
+    last = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < last, f"not within {patience_s} s"
+        time.sleep(0.1)
+
+
+@contextmanager
+def process(out: Path, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process of ours, told to stop at the end."""
+    with out.open("ab") as file:
+        started = subprocess.Popen([sys.executable, "-m", *words], stdout=file, stderr=file)
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.send_signal(signal.SIGINT)
+        started.wait(60)
+
+
+@contextmanager
+def park_up(folder: Path, park: Path, data: Path) -> Iterator[str]:
+    """``parktwin up``, until it is stopped; its address."""
+    (port,) = free_ports(1)
+    words = ("dashboard.main", "up", str(park), "--port", str(port), "--data", str(data))
+    url = f"http://127.0.0.1:{port}"
+    with process(folder / "up.out", *words) as up, Client(url) as client:
+        until(lambda: up.poll() is not None or ready(client), 120)
+        assert up.poll() is None, (folder / "up.out").read_text()
+        yield url
+        up.send_signal(signal.SIGINT)
+        assert up.wait(60) == 0, (folder / "up.out").read_text()
+
+
+def ready(client: Client) -> bool:
+    try:
+        return bool(client.get("/ready")["ready"])
+    except TwinError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("verbs")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[str]:
+    """Address of an OPC UA server that nobody of the service started."""
+    (port,) = free_ports(1)
+    played, told = folder / "played.yaml", folder / "ready.json"
+    played.write_text(MINIMAL)
+    address = f"opc.tcp://127.0.0.1:{port}"
+    words = ("connectors.plant", str(played), "--urls", f"plc={address}")
+    with process(folder / "plant.out", *words, "--ready-file", str(told)):
+        until(told.exists, 60)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def files(folder: Path, server: str) -> tuple[Path, Path]:
+    """The park as the service has it, which cannot reach one server, and as the plant has it."""
+    (closed,) = free_ports(1)
+    head = MINIMAL.partition("endpoints:")[0]
+    here, there = folder / "here.yaml", folder / "there.yaml"
+    here.write_text(head + SERVED.format(near=server, far=f"opc.tcp://127.0.0.1:{closed}"))
+    there.write_text(head + SERVED.format(near=f"opc.tcp://127.0.0.1:{closed}", far=server))
+    return here, there
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path, files: tuple[Path, Path]) -> Iterator[str]:
+    with park_up(folder, files[0], folder / "data") as address:
+        yield address
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def once(*words: str) -> tuple[int, str, str]:
+        code = main.run(words)
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return once
+
+
+def rows(run: Run, *words: str) -> list[dict[str, object]]:
+    code, out, err = run(*words, "--json")
+    assert code == 0, err
+    found: list[dict[str, object]] = orjson.loads(out)
+    return found
+
+
+def value(run: Run, url: str, path: str) -> object:
+    return rows(run, "read", path, "--url", url)[0]["value"]
+
+
+def states(run: Run, url: str) -> dict[object, object]:
+    return {row["id"]: row["state"] for row in rows(run, "endpoint", "list", "--url", url)}
+
+
+def test_a_real_park_reads_a_server_it_did_not_start(run: Run, url: str) -> None:
+    until(lambda: value(run, url, f"{HALL}/p01/active_power") is not None, 30)
+    assert states(run, url) == {"plc": "connected", "far": "offline"}
+    assert value(run, url, f"{HALL}/p02/active_power") is None
+
+
+def test_a_gateway_in_the_plant_brings_what_the_service_cannot_reach(
+    run: Run, url: str, folder: Path, files: tuple[Path, Path]
+) -> None:
+    path = f"{HALL}/p02/temperature"
+    words = ("dashboard.main", "gateway", str(files[1]), "--to", url, "--source", "edge-1")
+    with process(folder / "edge.out", *words, "--data", str(folder / "edge")) as gateway:
+        until(lambda: value(run, url, path) is not None, 30)
+        first = rows(run, "read", path, "--url", url)[0]["at"]
+        until(lambda: rows(run, "read", path, "--url", url)[0]["at"] != first, 30)
+        gateway.send_signal(signal.SIGINT)
+        assert gateway.wait(30) == 0, (folder / "edge.out").read_text()
+    assert states(run, url)["far"] == "offline"
+
+
+def test_an_endpoint_is_added_read_and_removed_while_the_service_runs(
+    run: Run, url: str, server: str
+) -> None:
+    path = "small/acme/active_power"
+    at = ("--url", url)
+    code, _, err = run("endpoint", "test", server, *at)
+    assert (code, "--security None" in err) == (UNAVAILABLE, True)
+    node = "nsu=urn:acme:plc;s=p01.active_power"
+    add = ("endpoint", "add", "second", server, "--security", "None", *at)
+    for wrong, cause in (
+        (f"nsu=urn:nobody;s=p01.active_power={path}", "urn:nobody"),
+        (f"nsu=urn:acme:plc;s=p09.active_power={path}", "BadNodeIdUnknown"),
+        (f"{node}=small/nobody/active_power", "nobody"),
+    ):
+        code, _, err = run(*add, "--map", wrong)
+        assert (code, cause in err) == (INPUT, True), err
+    assert "second" not in states(run, url)
+    assert path not in {row["path"] for row in rows(run, "tags", *at)}
+    assert run(*add, "--map", f"{node}={path}")[0] == 0
+    until(lambda: value(run, url, path) is not None, 30)
+    assert run("endpoint", "test", "second", *at)[0] == 0
+    assert run("endpoint", "remove", "second", *at)[0] == 0
+    assert "second" not in states(run, url)
+    assert path not in {row["path"] for row in rows(run, "tags", *at)}
+    assert rows(run, "history", path, *at)
+    assert run("endpoint", "remove", "second", *at)[0] == INPUT
+
+
+def test_an_address_outside_the_allowed_networks_is_never_reached(run: Run, url: str) -> None:
+    outside = "opc.tcp://198.51.100.7:4840"
+    add = ("endpoint", "add", "out", outside, "--security", "None", "--force")
+    assert run(*add, "--url", url)[0] == REFUSED
+    assert run("endpoint", "browse", outside, "--url", url)[0] == REFUSED
+    assert "out" not in states(run, url)
+
+
+def submitted(run: Run, url: str, file: Path, name: str, horizon: str, n: int) -> str:
+    file.write_text(WHATIF.format(name=name, horizon=horizon, n=n))
+    code, out, err = run("whatif", "submit", str(file), "--json", "--url", url)
+    assert code == 0, err
+    return str(orjson.loads(out)["id"])
+
+
+def test_a_what_if_is_watched_to_its_end_and_one_is_cancelled(
+    run: Run, url: str, tmp_path: Path
+) -> None:
+    short = submitted(run, url, tmp_path / "w.yaml", "short", "1 h", 4)
+    code, out, _ = run("whatif", "watch", short, "--url", url)
+    assert (code, out.strip().splitlines()[-1]) == (0, "done 100%")
+    assert run("whatif", "compare", short, "--url", url)[0] == 0
+    long = submitted(run, url, tmp_path / "w.yaml", "long", "72 h", 4096)
+    assert run("whatif", "cancel", long, "--url", url)[0] == 0
+    code, _, err = run("whatif", "watch", long, "--url", url)
+    assert (code, "cancelled" in err) == (INPUT, True)
+    assert run("whatif", "cancel", long, "--url", url)[0] == INPUT
+    listed = {row["id"]: row["state"] for row in rows(run, "whatif", "list", "--url", url)}
+    assert listed == {short: "done", long: "cancelled"}
+
+
+def test_a_backup_is_restored_elsewhere_and_serves_the_same_past(
+    run: Run, url: str, folder: Path, files: tuple[Path, Path]
+) -> None:
+    path, kept = f"{HALL}/p01/temperature", folder / "backup"
+    assert run("backup", str(kept), "--url", url)[0] == 0
+    assert run("backup", str(kept), "--url", url)[0] == REFUSED
+    before = rows(run, "history", path, "--url", url)
+    used, new = folder / "data", folder / "new"
+    code, _, err = run("restore", str(kept), "--data", str(used))
+    assert (code, "in use" in err) == (INPUT, True)
+    assert run("restore", str(kept), "--data", str(new), "--park", "large")[0] == REFUSED
+    assert not new.exists()
+    assert run("restore", str(kept), "--data", str(new))[0] == 0
+    assert run("migrate", str(new))[0] == 0
+    with park_up(folder, files[0], new) as again:
+        told = {row["at"]: row["value"] for row in rows(run, "history", path, "--url", again)}
+        # the last rows before the backup may have come while it was made
+        assert len(before) > 3
+        assert {row["at"]: row["value"] for row in before}.items() & told.items()
+        assert [row for row in before[:-2] if told.get(row["at"]) != row["value"]] == []
+    assert all(proof["equal"] for proof in rows(run, "replay", str(new)))
