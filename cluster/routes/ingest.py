@@ -1,15 +1,15 @@
 """The ingest route: gateways outside the service deliver numbered Arrow batches."""
 
+import asyncio
 from typing import Annotated
 
-import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from cluster.arrow_body import one_batch
 from cluster.ports import Operations, Receipt
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
-from models.errors import InputError
 
 Source = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_.-]{0,99}$")]
 
@@ -32,27 +32,7 @@ def ingest_router(operations: Operations) -> APIRouter:
         seq: Annotated[int, Query(ge=1, lt=2**63)],
     ) -> Response:
         """Take one batch (an Arrow IPC stream with one record batch of samples or coverage)."""
-        batch = one_batch(await request.body())
+        batch = await asyncio.to_thread(one_batch, await request.body())
         return answer(await operations.ingest(park, source, session, seq, batch))
 
     return router
-
-
-def one_batch(body: bytes) -> pa.RecordBatch:
-    """The one record batch of an IPC stream.
-
-    Raises
-    ------
-    InputError
-        When it is no stream, or holds more or less than one batch.
-    """
-    try:
-        with pa.ipc.open_stream(body) as reader:
-            batches = list(reader)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"the body is no Arrow IPC stream ({error})", "send one with one batch", "body"
-        ) from error
-    if len(batches) != 1:
-        raise InputError(f"the stream holds {len(batches)} batches", "send exactly one", "body")
-    return batches[0]
