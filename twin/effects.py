@@ -43,8 +43,21 @@ class ShardLogic(Protocol):
     def name(self) -> str:
         """Key of this logic inside a snapshot; unique within a shard."""
 
+    def check(self, park_text: str) -> None:
+        """Look at the text of a park file before it is journalled.
+
+        Raises
+        ------
+        InputError
+            When it cannot be read; it is not journalled then.
+        """
+
     def learn(self, dictionary: "TagDictionary", park_text: str) -> None:
-        """See the tag dictionary and the park file's text: after a restore, and on each change."""
+        """See the tag dictionary and the park file's text: after a restore, and on each change.
+
+        A journal may hold a text that an older parktwin read and this one does not: the logic goes
+        on with what it knew, and tells it by an effect.
+        """
 
     def tick(self, state: "ShardState", now_us: int) -> Sequence[Effect]:
         """Look at the state at park time `now_us`."""

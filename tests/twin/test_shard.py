@@ -52,6 +52,9 @@ class Limit:
     def __init__(self) -> None:
         self.active, self.shelved = False, False
 
+    def check(self, park_text: str) -> None:
+        pass
+
     def learn(self, dictionary: TagDictionary, park_text: str) -> None:
         self.paths = [row.binding.path for row in dictionary.open.values()]
 

@@ -100,6 +100,48 @@ def test_a_tariff_that_has_ended_costs_nothing_known_and_stops_no_twin(small_par
     again.close()
 
 
+def test_a_park_file_that_cannot_be_read_is_refused_before_it_is_journalled(lived, small_park):
+    shard, logic, disk, now_us, _ = lived
+    before, offset, park = shard.digest(), shard.offset, logic.park
+    with pytest.raises(InputError, match="unknown"):
+        shard.apply_park((), small_park.text + "\nbogus: 1\n", shard.now_us)
+    assert (shard.digest(), shard.offset, logic.park) == (before, offset, park)
+    shard.close()
+    again, _ = opened(disk, small_park, now_us)
+    assert again.digest() == before
+    again.close()
+
+
+def test_a_journalled_park_file_this_version_refuses_leaves_the_last_readable_one_in_use(
+    lived, small_park, monkeypatch
+):
+    shard, _, disk, now_us, _ = lived
+    stricter, strict = small_park.text.replace("id: queue\n", "id: old_queue\n"), ["old_queue"]
+    edited = small_park.text.replace("id: queue\n", "id: long_queue\n")
+    for text in (edited, stricter):  # both were fine when they were journalled
+        shard.apply_park(small_park.bindings, text, shard.now_us)
+    shard.tick(shard.now_us + SECOND)
+    shard.close()
+
+    def read_stricter(text, file=""):
+        if any(word in text for word in strict):
+            raise InputError("a rule is named old_queue", "rename it")
+        return read_park(text, file)
+
+    monkeypatch.setattr("twin.park_logic.read_park", read_stricter)
+    again, logic = opened(disk, small_park, now_us)
+    try:
+        assert logic.park.text == edited
+        assert "rename it" in str(logic.unread)
+        (told,) = [e for e in again.replayed if e.kind == "park.unreadable"]
+        assert "old_queue" in told.data["problems"]
+        assert not [e for e in again.tick(again.now_us) if e.kind == "park.unreadable"]
+        again.apply_park(small_park.bindings, small_park.text, again.now_us)
+        assert (logic.park.text, logic.unread) == (small_park.text, None)
+    finally:
+        again.close()
+
+
 def test_an_edited_park_brings_its_own_rules_also_after_a_restart(lived, small_park):
     shard, logic, disk, now_us, _ = lived
     text = small_park.text.replace("id: queue\n", "id: long_queue\n")
