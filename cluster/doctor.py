@@ -19,7 +19,9 @@ from cluster import one_root, processes
 from cluster.engine import Engine, EngineSettings
 from cluster.layout import DataFolder
 from cluster.supervisor import port_is_free
+from cluster.wanted import read_wanted
 from models.errors import Conflict, TwinError
+from twin.parkfile.load import read_park
 
 OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
 _GIB: Final = 2**30
@@ -68,6 +70,7 @@ def examine(data: Path, port: int, *, full: bool) -> tuple[Finding, ...]:
         _short_temp,
         _time,
         lambda: _leftovers(DataFolder(root=data)),
+        lambda: _park_files(DataFolder(root=data)),
     ]
     if full:
         checks.append(_ray)
@@ -236,6 +239,20 @@ def _leftovers(data: DataFolder) -> Finding:
         )
     detail = f"in use by process {held}" if held else "none"
     return Finding(check="leftovers", state=OK, detail=detail)
+
+
+def _park_files(data: DataFolder) -> Finding:
+    """Read every park as a start would: a newer parktwin may refuse what an older one took."""
+    parks = sorted(path.parent.name for path in data.root.glob("parks/*/wanted.json"))
+    faults: list[str] = []
+    for park in parks:
+        try:
+            read_park(read_wanted(data, park)[0], f"park {park}")
+        except TwinError as error:
+            faults.append(str(error))
+    detail = "\n".join(faults) or f"{len(parks)} park(s) can be read"
+    remedy = "mend the file and start with it, or run `parktwin apply`"
+    return _judged("park files", detail, remedy, good=not faults, otherwise=BAD)
 
 
 def _holder(data: DataFolder) -> int | None:

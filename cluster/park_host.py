@@ -149,6 +149,11 @@ class ParkHost:
         self._logic = ParkLogic(self._park, year_of(self._clock()))
         self._checkpoints = Checkpoints(settings.folder.shard(settings.park))
         self._shard = open_when_free(settings, self._memory, self._logic, self._checkpoints)
+        if self._logic.unread is not None:
+            logger.warning(
+                "the park file in the journal cannot be read any more, the wanted one is used",
+                extra={"park": settings.park, "cause": str(self._logic.unread)},
+            )
         self._changes = self._apply(bindings)
         self._figure_seq, self._figures_due_s = 0, 0.0
         self._figure_session = last_session(self._shard.delivered) + 1
