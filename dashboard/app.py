@@ -96,6 +96,9 @@ def create_app(
     shell.wire(app, desk, PAGES)
     for page in PAGES:
         page.wire(app, desk)
+    # Dash looks for its assets at the first request, and one for a page other than the first is
+    # answered without them: no style, no live values for whoever opens a bookmark after a start.
+    app._setup_server()  # type: ignore[no-untyped-call]
     hashes: list[str] = []
 
     def policy() -> str:

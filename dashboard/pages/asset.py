@@ -1,7 +1,7 @@
 """One asset: where it belongs, its figures now, a trend, its alarms and its tags."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -156,7 +156,7 @@ def ends(visit: Visit, spec: FigureSpec) -> list[Limit]:
     return made
 
 
-def about_card(visit: Visit, asset: Asset, known: Collection[str]) -> Component:
+def about_card(visit: Visit, asset: Asset, known: Mapping[str, Asset]) -> Component:
     """Return what the park file says about the asset; other assets it names are links."""
     words = visit.words
     rows: list[tuple[str, object]] = [
@@ -172,11 +172,12 @@ def about_card(visit: Visit, asset: Asset, known: Collection[str]) -> Component:
     return card(words("asset.about"), facts(rows, "wide"))
 
 
-def attribute(visit: Visit, name: str, value: str, known: Collection[str]) -> object:
+def attribute(visit: Visit, name: str, value: str, known: Mapping[str, Asset]) -> object:
     """Return what the park file says, in the viewer's language where it has words for it."""
     words = visit.words
     if value in known:
-        return core.Link(value, href=visit.href(f"/asset/{value}"))
+        text = words.label(known[value].label) or value
+        return core.Link(text, href=visit.href(f"/asset/{value}"))
     if name == "rule":
         return words.code("whatif.option", value)
     if name == "time_policy":

@@ -241,7 +241,7 @@ def gaps(visit: Visit, share: float) -> list[Component]:
     """Return what a sum leaves out, when it leaves out anything worth telling."""
     if share >= WHOLE:
         return []
-    part = number(share * 100, 0, visit.viewer.language)
+    part = "< 1" if 0 < share < 0.01 else number(share * 100, 0, visit.viewer.language)
     return [html.P(visit.words("energy.covered", share=part), className="small")]
 
 

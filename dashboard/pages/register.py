@@ -2,8 +2,8 @@
 
 Nothing is saved before it answers, unless one asks for that.
 
-Secrets never pass through the browser: user and password are references (``env:NAME``,
-``file:PATH``) that the service resolves.
+Secrets never pass through the browser: user and password are references (``env:PARKTWIN_NAME``,
+``file:NAME``) that the service resolves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def address_card(visit: Visit) -> Component:
         html.Div(
             [
                 text("user", "env:PLC1_USER", words("endpoints.secret")),
-                text("password", "env:PLC1_PASSWORD", words("endpoints.secret")),
+                text("password", "env:PARKTWIN_PLC1_PASSWORD", words("endpoints.secret")),
             ],
             className="fields wide-fields",
         ),

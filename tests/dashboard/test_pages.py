@@ -6,7 +6,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import httpx
+import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from dash.development.base_component import Component
 from fake_service import FakePark
@@ -18,8 +21,12 @@ from dashboard import shell
 from dashboard.app import create_app
 from dashboard.page import Desk
 from dashboard.pages import every
+from dashboard.pages.asset import written
+from dashboard.pages.energy import bars, covered, known
 from dashboard.pages.every import PAGES
+from dashboard.spans import Span
 from dashboard.viewer import CURRENT, Viewer
+from dashboard.words.book import words
 
 PATHS = [
     "/",
@@ -217,3 +224,90 @@ def test_no_asset_names_another_origin():
 
 def test_the_words_of_the_index_are_valid_json():
     orjson.loads((ROOM / "words" / "vi.json").read_bytes())
+
+
+async def test_units_are_written_in_the_language_of_the_page(park):
+    _, vietnamese = await shown(park, "/output", "vi")
+    _, english = await shown(park, "/output", "en")
+    assert "sp/giờ" in text_in(vietnamese)
+    assert "units/h" in text_in(english)
+    assert "sp/giờ" not in text_in(english)
+    assert not any(" /h" in text_in(page) for page in (vietnamese, english))
+
+
+async def test_a_virtual_plant_s_clock_tells_no_lag(park):
+    _, page = await shown(park, "/tag/acme/active_power", "en")
+    assert "system time" in text_in(page)
+    assert " ms" not in text_in(page)
+
+
+async def test_a_tag_leads_to_the_asset_that_has_it(park):
+    path = "/tag/acme/main/l1/p01/active_power"
+    _, page = await shown(park, path, "en")
+    ways = [p.href for p in walk(page) if getattr(p, "href", "").startswith("/asset/")]
+    known = {a.id for a in await park.assets("vsip1")}
+    assert "/asset/acme/main/l1/p01" in ways
+    assert {way.removeprefix("/asset/") for way in ways} <= known
+
+
+async def test_lines_stand_under_their_factory(park):
+    _, page = await shown(park, "/output", "en")
+    rows = next(p for p in walk(page) if type(p).__name__ == "Tbody").children
+    groups = [r for r in rows if getattr(r.children, "className", "") == "group"]
+    assert text_in(rows[0]) == "ACME Plastics"
+    assert len(groups) == len({text_in(g) for g in groups}) == 12
+
+
+@pytest.mark.parametrize(
+    ("written_so", "vi", "en"),
+    [
+        ("118 parts/h", "118 sp/giờ", "118 units/h"),
+        ("0.97", "0,97", "0.97"),
+        ("7600 m3/d", "7.600 m³/ngày", "7,600 m³/d"),
+        ("three_shift", "three_shift", "three_shift"),
+        ("1, 1", "1, 1", "1, 1"),
+    ],
+)
+def test_quantities_of_the_park_file_are_read_in_both_languages(written_so, vi, en):
+    assert [written(words(language), written_so) for language in ("vi", "en")] == [vi, en]
+
+
+def energy_rows(*kwh):
+    """Quarter hours of grid energy in off-peak and normal hours; None where nothing is known."""
+    noon = 1_790_000_100_000_000
+    return pa.table(
+        {
+            "at": pa.array([noon + i * 900_000_000 for i in range(len(kwh))], "int64"),
+            "flow": ["grid"] * len(kwh),
+            "kwh": pa.array(kwh, "float64"),
+            "measured": [0.0 if each is None else 1.0 for each in kwh],
+            "window": ["off_peak" if i < 2 else "normal" for i in range(len(kwh))],
+        }
+    ), Span(
+        name="today",
+        since_us=noon,
+        until_us=noon + len(kwh) * 900_000_000,
+        every_us=900_000_000,
+        bar_us=1_800_000_000,
+        chart_us=60_000_000,
+        tickformat="%H:%M",
+    )
+
+
+def test_energy_of_unknown_quarters_is_left_out_and_told_not_counted_as_zero():
+    flows, span = energy_rows(None, None, 2000.0, None)
+    _, mwh = bars(flows, span)
+    assert known(mwh["normal"]) == 2.0
+    assert np.isnan(known(mwh["off_peak"]))
+    assert np.isnan(known(mwh["peak"]))
+    assert covered(flows, span) == 0.25
+
+
+async def test_the_first_page_after_a_start_has_its_style_and_its_live_values():
+    fresh = create_app(FakePark(seconds=lambda: 0.0), api=FastAPI(), default_park="vsip1")
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=fresh), base_url="http://127.0.0.1"
+    ) as browser:
+        first = await browser.get("/output")
+    assert "assets/20-style.css" in first.text
+    assert "assets/live.js" in first.text
