@@ -46,7 +46,9 @@ def history(
     paths: Annotated[list[str], typer.Argument(help="Tag paths, or figure:<id>")],
     since: Annotated[str, typer.Option(help="ISO 8601 with zone, or -3h")] = "-1h",
     until: Annotated[str, typer.Option(help="ISO 8601 with zone, or now")] = "now",
-    every: Annotated[str, typer.Option(help="1s, 1min, 15min, 1h; raw when left out")] = "",
+    every: Annotated[
+        str, typer.Option(help="1s, 1min, 15min, 1h, auto or raw; auto with --points")
+    ] = "",
     points: Annotated[int, typer.Option(help="Downsample each tag to about so many rows")] = 0,
     known_at: Annotated[str, typer.Option(help="As it was known then")] = "",
     form: Annotated[
