@@ -30,6 +30,9 @@ _OWN_DAYS: Final = 3 * 365
 _CHAIN_DEPTH: Final = 4
 _REJECTED_KEPT: Final = 100
 EXPIRY_WARNING_DAYS: Final = (60, 30, 7)
+SECRET_FILES: Final = "PARKTWIN_SECRET_FILES"  # noqa: S105 - the name of a setting
+"""Setting that names files of secrets outside the folder of secrets."""
+_VARIABLES: Final = "PARKTWIN_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,37 +276,117 @@ class Pki:
         _write(path, certificate.public_bytes(serialization.Encoding.DER))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretPlaces:
+    """Where secrets may come from, set once at the door of a process by `allow_secrets`.
+
+    A reference can be registered by whoever may register an endpoint, and its value goes to the
+    server of that endpoint: without bounds any file and any variable could be sent anywhere.
+
+    Parameters
+    ----------
+    folder
+        The one folder of secrets; relative names are meant in it.
+    files
+        Further files, named one by one by whoever runs the process.
+    """
+
+    folder: Path
+    files: tuple[Path, ...] = ()
+
+    def find(self, name: str) -> Path | None:
+        """The file of a reference; None when it lies elsewhere, also by a link."""
+        try:
+            path = (self.folder / name).resolve()
+        except (OSError, RuntimeError, ValueError):  # a loop of links, or no name at all
+            return None
+        if path.is_relative_to(self.folder.resolve()):
+            return path
+        return path if path in {file.resolve() for file in self.files} else None
+
+
+_places: list[SecretPlaces] = []
+
+
+def allow_secrets(places: SecretPlaces) -> None:
+    """Say where this process may read secrets; until then none is read from a file."""
+    _places[:] = [places]
+
+
+def listed_files(text: str) -> tuple[Path, ...]:
+    """Files of the setting ``PARKTWIN_SECRET_FILES``: absolute paths between colons.
+
+    Raises
+    ------
+    InputError
+        When one is not absolute.
+    """
+    files = tuple(Path(name) for name in text.split(os.pathsep) if name)
+    for file in files:
+        if not file.is_absolute():
+            raise InputError(f"{str(file)!r} is not absolute", "write /path/to/file", SECRET_FILES)
+    return files
+
+
 def secret(reference: str, where: str = "password") -> str:
     """Read a secret that is given by reference; it is never kept or logged.
 
     Parameters
     ----------
     reference
-        ``env:NAME`` or ``file:PATH``; the file must be readable for its owner only.
+        ``env:PARKTWIN_NAME`` or ``file:NAME`` in an allowed place (`SecretPlaces`); the file must
+        be readable for its owner only.
     where
         Field named in the error.
 
     Raises
     ------
     InputError
-        When it is not there, or others may read the file.
+        When it is not there or not allowed, or others may read the file.
     """
     kind, _, name = reference.partition(":")
     if kind == "env":
-        value = os.environ.get(name)
-        if value is None:
-            raise InputError(f"no environment variable {name}", "set it for the service", where)
-        return value
+        return _variable(name, where)
     if kind != "file":
-        raise InputError("it is no reference", "write env:NAME or file:PATH", where)
-    path = Path(name)
+        raise InputError("it is no reference", "write env:PARKTWIN_NAME or file:NAME", where)
+    folder = _places[0].folder if _places else Path()
+    path = _places[0].find(name) if _places else None
+    if path is None:
+        raise InputError(
+            f"{name} is no file of secrets",
+            f"put it into {folder}, or name it in {SECRET_FILES} and start again"
+            if _places
+            else "write env:PARKTWIN_NAME: this process has no folder of secrets",
+            where,
+        )
+    return _private_text(path, where)
+
+
+def _variable(name: str, where: str) -> str:
+    if not name.startswith(_VARIABLES) or name == SECRET_FILES:
+        raise InputError(
+            f"environment variable {name} is not for endpoints",
+            f"name it {_VARIABLES}… and set it for the service",
+            where,
+        )
+    value = os.environ.get(name)
+    if value is None:
+        raise InputError(f"no environment variable {name}", "set it for the service", where)
+    return value
+
+
+def _private_text(path: Path, where: str) -> str:
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except OSError as fault:
-        raise InputError(f"{name} cannot be read ({fault.strerror})", "check it", where) from fault
+        raise InputError(f"{path} cannot be read ({fault.strerror})", "check it", where) from fault
+    except UnicodeDecodeError as fault:
+        raise InputError(
+            f"{path} is no text in UTF-8", "write the password alone", where
+        ) from fault
     if stat.S_IMODE(mode) & 0o077:
-        raise InputError(f"{name} may be read by others", f"chmod 600 {name}", where)
+        raise InputError(f"{path} may be read by others", f"chmod 600 {path}", where)
     return text.rstrip("\r\n")
 
 

@@ -2,7 +2,7 @@
 
 Nothing is saved before it answers, unless one asks for that.
 
-Secrets never pass through the browser: user and password are references (``env:PARKTWIN_NAME``,
+Secrets never pass through the browser: a password is a reference (``env:PARKTWIN_NAME``,
 ``file:NAME``) that the service resolves.
 """
 
@@ -95,7 +95,7 @@ def address_card(visit: Visit) -> Component:
         ),
         html.Div(
             [
-                text("user", "env:PLC1_USER", words("endpoints.secret")),
+                text("user", "parktwin"),
                 text("password", "env:PARKTWIN_PLC1_PASSWORD", words("endpoints.secret")),
             ],
             className="fields wide-fields",

@@ -42,7 +42,9 @@ Security = Annotated[
 ]
 Insecure = Annotated[bool, typer.Option("--allow-insecure", help="The same as --security None")]
 User = Annotated[str, typer.Option(help="User name; anonymous when left out")]
-Password = Annotated[str, typer.Option(help="env:NAME or file:PATH, never the password itself")]
+Password = Annotated[
+    str, typer.Option(help="env:PARKTWIN_NAME or file:NAME, never the password itself")
+]
 Pairs = Annotated[list[str], typer.Option("--map", help="NODE=PATH; may be repeated")]
 
 

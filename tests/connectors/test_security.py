@@ -3,6 +3,7 @@
 import os
 import stat
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -10,7 +11,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from connectors.opcua.security import Pki, fingerprint_of, secret
+from connectors.opcua import security
+from connectors.opcua.security import (
+    Pki,
+    SecretPlaces,
+    allow_secrets,
+    fingerprint_of,
+    listed_files,
+    secret,
+)
 from models.errors import InputError, NotFound
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -198,24 +207,73 @@ def test_only_a_seen_certificate_can_be_trusted(pki):
         pki.distrust("AB" * 32)
 
 
-def test_secrets_come_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
-    monkeypatch.setenv("PLC_PW", "mật khẩu")
-    assert secret("env:PLC_PW") == "mật khẩu"
-    path = tmp_path / "pw"
-    path.write_text("s3cret\n", encoding="utf-8")
-    path.chmod(0o600)
-    assert secret(f"file:{path}") == "s3cret"
+@pytest.fixture
+def places(tmp_path):
+    """A folder of secrets and one file outside it; what was allowed before is put back."""
+    before = list(security._places)
+    found = SecretPlaces(folder=tmp_path / "secrets", files=(tmp_path / "run" / "plc",))
+    allow_secrets(found)
+    yield found
+    security._places[:] = before
 
 
-def test_a_missing_or_open_secret_is_an_error_that_does_not_show_it(tmp_path, monkeypatch):
-    monkeypatch.delenv("PLC_PW", raising=False)
-    path = tmp_path / "pw"
-    path.write_text("s3cret", encoding="utf-8")
-    path.chmod(0o644)
+def private(path, text: str, mode: int = 0o600):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def test_secrets_come_from_the_environment_or_a_private_file(places, monkeypatch):
+    monkeypatch.setenv("PARKTWIN_PLC_PW", "mật khẩu")
+    assert secret("env:PARKTWIN_PLC_PW") == "mật khẩu"
+    path = private(places.folder / "pw", "s3cret\n")
+    assert secret(f"file:{path}") == secret("file:pw") == "s3cret"
+    listed = private(places.files[0], "listed")
+    assert secret(f"file:{listed}") == "listed"
+
+
+def test_nothing_else_of_this_machine_can_be_sent_to_a_server(places, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    monkeypatch.setenv(security.SECRET_FILES, "s3cret")
+    token = private(tmp_path / "ray" / "token", "s3cret")
+    places.folder.mkdir()
+    (places.folder / "link").symlink_to(token)
+    for reference in (
+        "env:AWS_SECRET_ACCESS_KEY",
+        f"env:{security.SECRET_FILES}",
+        f"file:{token}",
+        "file:../ray/token",
+        f"file:{places.folder}/../ray/token",
+        "file:link",
+        "file:\0",
+    ):
+        with pytest.raises(InputError, match="PARKTWIN_") as caught:
+            secret(reference)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_process_that_named_no_folder_reads_no_file(places, tmp_path):
+    path = private(tmp_path / "pw", "s3cret")
+    security._places.clear()
+    with pytest.raises(InputError, match="no folder of secrets"):
+        secret(f"file:{path}")
+
+
+def test_files_are_listed_by_absolute_paths(tmp_path):
+    assert listed_files(f"{tmp_path}/a:/b") == (tmp_path / "a", Path("/b"))
+    assert listed_files("") == ()
+    with pytest.raises(InputError, match="is not absolute"):
+        listed_files("/a:b")
+
+
+def test_a_missing_or_open_secret_is_an_error_that_does_not_show_it(places, monkeypatch):
+    monkeypatch.delenv("PARKTWIN_PLC_PW", raising=False)
+    path = private(places.folder / "pw", "s3cret", 0o644)
     for reference, word in (
-        ("env:PLC_PW", "no environment variable"),
+        ("env:PARKTWIN_PLC_PW", "no environment variable"),
         (f"file:{path}", "chmod 600"),
-        (f"file:{tmp_path}/none", "cannot be read"),
+        ("file:none", "cannot be read"),
         ("s3cret", "no reference"),
     ):
         with pytest.raises(InputError) as caught:

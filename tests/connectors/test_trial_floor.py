@@ -194,13 +194,13 @@ async def test_certificate_then_trust_then_user_then_values(guarded, tmp_path, m
     assert outcome.fingerprint in step.remedy
 
     pki.trust(outcome.fingerprint)
-    monkeypatch.setenv("PLC_PASSWORD", "wrong")
-    user = {"user": "reader", "password": "env:PLC_PASSWORD"}
+    monkeypatch.setenv("PARKTWIN_PLC_PASSWORD", "wrong")
+    user = {"user": "reader", "password": "env:PARKTWIN_PLC_PASSWORD"}
     step = last(await try_endpoint(config(guarded.url, **secure, **user), pki=pki))
     assert step.step == "session"
     assert "BadUserAccessDenied" in step.detail
 
-    monkeypatch.setenv("PLC_PASSWORD", "right")
+    monkeypatch.setenv("PARKTWIN_PLC_PASSWORD", "right")
     outcome = await try_endpoint(config(guarded.url, **secure, **user), pki=pki)
     assert outcome.ok, outcome.steps[-1]
     assert "right" not in repr(outcome)
@@ -268,4 +268,4 @@ async def test_browsing_a_bare_index_or_a_dead_server_is_an_error_with_a_remedy(
         await browse_children(config(plc.url), "ns=2;s=V")
     with pytest.raises(TwinError, match="is the server running"):
         await browse_children(config(f"opc.tcp://127.0.0.1:{free_port()}"))
-    assert os.environ.get("PLC_PASSWORD") is None
+    assert os.environ.get("PARKTWIN_PLC_PASSWORD") is None
