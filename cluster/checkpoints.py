@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 30.0
 """Wall seconds between two checkpoints: one costs some milliseconds, as a tick does to replay."""
+_FIRST_S: Final = 2.0
+"""Wall seconds to the first: what a start replayed need not be replayed by the next one."""
 
 
 class Checkpoints:
@@ -32,7 +34,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, every_s: float = EVERY_S) -> None:
         self._files, self._every_s = Snapshots(folder), every_s
-        self._due_s = time.monotonic() + every_s
+        self._due_s = time.monotonic() + min(_FIRST_S, every_s)
 
     def newest(self) -> Snapshot | None:
         """The newest one; None when there is none that is whole."""

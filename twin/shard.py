@@ -555,6 +555,7 @@ class Shard:
         """Load the newest state, then take every record after it; rebuild the unsealed tail."""
         kept = None if self._memory is None else self._memory.snapshot_before(FOREVER_US)
         if kept is not None:
+            self._refuse_other(kept)
             self._kept_offset, self._kept_us = kept.offset, kept.at_us
         sealed = self._sealed().offset
         needed = max(sealed, self._kept_offset)
@@ -595,13 +596,16 @@ class Shard:
         elif record.kind == RecordKind.COVERAGE:
             self._tail.add_coverage(record.offset, unpack_batch(record.payload)[0])
 
-    def _load(self, kept: Snapshot) -> None:
-        plain, state = unpack_snapshot(kept.data)
-        if plain["park"] != self.park:
+    def _refuse_other(self, kept: Snapshot) -> None:
+        park = unpack_snapshot(kept.data)[0]["park"]
+        if park != self.park:
             raise Refused(
-                f"the memory holds park {plain['park']!r}, not {self.park!r}",
+                f"the memory holds park {park!r}, not {self.park!r}",
                 "open the folder of that park",
             )
+
+    def _load(self, kept: Snapshot) -> None:
+        plain, state = unpack_snapshot(kept.data)
         self.state = ShardState.restore(state)
         self.dictionary = TagDictionary(TagRow.from_dict(row) for row in plain["tags"])
         self._inbox = Inbox(plain["delivered"])
