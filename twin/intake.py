@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from numba import njit
 
 from twin.effects import Effect
 from twin.fold import DUPLICATE, KEPT_OUT, LATE, SAME_TIME, Table
@@ -15,6 +16,8 @@ from twin.state import rows_of
 from twin.status import CLASS_GOOD, UNCERTAIN, quality_class
 from twin.tail import Tail
 
+Ints = npt.NDArray[np.int64]
+
 IN_ORDER: Final = int(np.iinfo(np.int64).min)
 """In place of an original time: the source time was within bounds."""
 
@@ -24,7 +27,8 @@ def in_bounds(
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
     """Apply the clock rule: a source time out of bounds is replaced by the time received.
 
-    A good status becomes Uncertain then; a worse one stays.
+    A good status becomes Uncertain then; a worse one stays. Rows of one tag keep their order: each
+    is at least a microsecond after the one before it, so that equal ones are not taken for repeats.
 
     Parameters
     ----------
@@ -44,12 +48,34 @@ def in_bounds(
         return batch, np.full(len(at_us), IN_ORDER)
     status = batch.column("status").to_numpy()
     doubtful = outside & (quality_class(status) == CLASS_GOOD)
+    stored_us = at_us.copy()
+    tag = batch.column("tag").to_numpy()[outside]
+    stored_us[outside] = _one_after_another(tag, column_us(batch, "seen_at")[outside])
     columns = {
-        "at": pa.array(np.where(outside, column_us(batch, "seen_at"), at_us)).cast(TIME),
+        "at": pa.array(stored_us).cast(TIME),
         "status": pa.array(np.where(doubtful, np.uint32(UNCERTAIN), status)),
     }
     arrays = [columns.get(name, batch.column(name)) for name in SAMPLES.names]
     return pa.record_batch(arrays, schema=SAMPLES), np.where(outside, at_us, IN_ORDER)
+
+
+def _one_after_another(tag: npt.NDArray[np.int32], seen_us: Ints) -> Ints:
+    """Times of receipt, moved so that those of each tag rise in the order of the rows."""
+    order = np.argsort(tag, kind="stable")
+    risen = seen_us.copy()
+    risen[order] = _risen(tag[order], seen_us[order])
+    return risen
+
+
+def _risen_times(tag: npt.NDArray[np.int32], at_us: Ints) -> Ints:
+    risen = at_us.copy()
+    for row in range(1, len(tag)):
+        if tag[row] == tag[row - 1]:
+            risen[row] = max(risen[row], risen[row - 1] + 1)
+    return risen
+
+
+_risen = njit(cache=True)(_risen_times)
 
 
 def repeated(

@@ -216,6 +216,43 @@ def test_times_out_of_bounds_are_replaced_marked_and_reported():
     assert shard.state.misclocked.tolist() == [1, 0, 0]
 
 
+def test_equal_rows_of_a_clock_that_stands_still_are_all_kept_in_order_and_told():
+    shard = ready()
+    # a PLC an hour ahead tells three times that tag 1 is at 1, and once that tag 2 is
+    originals = [NOW + 3600 * S, NOW + 3600 * S, NOW + 3600 * S, NOW + 3606 * S]
+    batch = sample_batch(tag=[1, 1, 2, 1], at_us=originals, value=1.0, seen_us=NOW)
+    (effect,) = shard.deliver("gw", 1, 1, batch, NOW).effects
+    stored = shard.cut().tail
+    at_us = stored.column("at").cast(pa.int64()).to_pylist()
+    assert stored.column("tag").to_pylist() == [1, 1, 2, 1]
+    assert at_us == [NOW, NOW + 1, NOW, NOW + 2]
+    assert effect.data["original_us"] == originals
+    assert effect.data["stored_us"] == at_us
+    assert shard.state.at_us[:2].tolist() == [NOW + 2, NOW]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(1, 3), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=20
+    )
+)
+def test_no_row_with_a_bad_clock_is_lost_and_none_overtakes(rows):
+    shard = ready()
+    tags, clock, seen = (list(column) for column in zip(*rows, strict=True))
+    originals = [NOW + (3600 + k) * S for k in clock]
+    batch = sample_batch(
+        tag=tags, at_us=originals, value=1.0, seen_us=[NOW + k for k in seen], status=GOOD
+    )
+    (effect,) = shard.deliver("gw", 1, 1, batch, NOW).effects
+    stored = shard.cut().tail
+    assert stored.column("tag").to_pylist() == tags
+    assert effect.data["original_us"] == originals
+    at_us = np.array(stored.column("at").cast(pa.int64()))
+    assert (at_us >= NOW + np.array(seen)).all()
+    for tag in set(tags):
+        assert (np.diff(at_us[np.array(tags) == tag]) > 0).all()
+
+
 def test_a_misclocked_row_does_not_hide_the_newer_state_after_a_replay_either():
     disk = SimDisk()
     shard = ready(disk)
