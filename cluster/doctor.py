@@ -1,14 +1,12 @@
 """What is wrong with an installation or a machine: one finding per check, each with a remedy."""
 
 import ctypes
-import ctypes.util
 import locale
 import os
 import platform
 import shutil
 import socket
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -60,7 +58,6 @@ def examine(data: Path, port: int, *, full: bool) -> tuple[Finding, ...]:
     checks: list[Callable[[], Finding]] = [
         _python,
         _install,
-        _openmp,
         _locale,
         lambda: _port(port),
         lambda: _rights(data),
@@ -114,14 +111,6 @@ def _install() -> Finding:
             remedy="start parktwin from another folder: Ray's workers would import those",
         )
     return Finding(check="install", state=OK, detail=f"all five packages come from {home}")
-
-
-def _openmp() -> Finding:
-    found = ctypes.util.find_library("gomp")
-    if found is None and sysconfig.get_platform().startswith("macosx"):
-        found = "part of the system"
-    detail = found or "the OpenMP library is missing, LightGBM needs it"
-    return _judged("libgomp", detail, "apt install libgomp1", good=found is not None)
 
 
 def _locale() -> Finding:

@@ -108,6 +108,21 @@ class Reach:
                 )
         return addresses[0], port
 
+    async def pinned(self, url: str) -> str:
+        """The same address with the first number of its host in place of the name.
+
+        A name that is looked up again may answer with another number: what was checked has to be
+        what is connected to.
+
+        Raises
+        ------
+        Refused, Unavailable
+            As `resolve`.
+        """
+        address, port = await self.resolve(url)
+        host = f"[{address}]" if ":" in address else address
+        return urlsplit(url)._replace(netloc=f"{host}:{port}").geturl()
+
 
 @dataclass(slots=True)
 class _Trial:
@@ -117,6 +132,7 @@ class _Trial:
     pki: Pki | None
     reach: Reach
     timeout_s: float
+    url: str = ""
     steps: list[TestStep] = field(default_factory=list)
     policies: tuple[str, ...] = ()
     fingerprint: str = ""
@@ -140,21 +156,22 @@ class _Trial:
     # --- phases ---
 
     async def address(self) -> str:
-        """Is the address allowed, and does its name exist?"""
-        address, port = await self.reach.resolve(self.config.url)
-        return f"{address}, port {port}"
+        """Is the address allowed, and does its name exist? The next steps go to what it is now."""
+        self.url = await self.reach.pinned(self.config.url)
+        place = urlsplit(self.url)
+        return f"{place.hostname}, port {place.port}"
 
     async def tcp(self) -> str:
         """Does anything listen?"""
-        address, port = await self.reach.resolve(self.config.url)
+        place = urlsplit(self.url)
         async with asyncio.timeout(self.timeout_s):
-            _, writer = await asyncio.open_connection(address, port)
+            _, writer = await asyncio.open_connection(place.hostname, place.port)
         writer.close()
         return "connected"
 
     async def endpoints(self) -> str:
         """Is it an OPC UA server, and what does it offer?"""
-        endpoints = await offered(self.config.url, self.timeout_s)
+        endpoints = await offered(self.url, self.timeout_s)
         self.policies = policies_of(endpoints)
         for endpoint in endpoints:
             if endpoint.ServerCertificate:
@@ -164,7 +181,7 @@ class _Trial:
 
     async def certificate(self) -> str:
         """Is the wanted policy offered, and is the server's certificate good and trusted?"""
-        client = self.client = new_client(self.config.url, self.timeout_s)
+        client = self.client = new_client(self.url, self.timeout_s)
         await secured(client, self.config, self.pki)
         if self.config.policy == "None":
             return "no security, as it was asked for: anyone on the network can read and forge"

@@ -160,6 +160,40 @@ async def test_addresses_outside_the_allow_list_are_not_tried(url, word):
     assert word in step.detail
 
 
+async def test_a_name_that_answers_otherwise_the_second_time_leads_nowhere_else(plc, monkeypatch):
+    port = int(plc.url.rpartition(":")[2].partition("/")[0])
+    loop, asked, connected = asyncio.get_running_loop(), [], []
+    known, connect = loop.getaddrinfo, loop.create_connection
+
+    async def rebound(host, service, **more):
+        if host != "plc.example":
+            return await known(host, service, **more)
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "169.254.169.254"
+        return await known(address, service, **more)
+
+    async def noted(factory, host=None, port=None, **more):
+        connected.append(host)
+        return await connect(factory, host, port, **more)
+
+    monkeypatch.setattr(loop, "getaddrinfo", rebound)
+    monkeypatch.setattr(loop, "create_connection", noted)
+    outcome = await try_endpoint(config(f"opc.tcp://plc.example:{port}"))
+    assert outcome.ok, outcome.steps[-1]
+    assert asked == ["plc.example"]
+    assert set(connected) == {"127.0.0.1"}
+    assert outcome.url == f"opc.tcp://plc.example:{port}"
+
+
+async def test_a_pinned_address_keeps_its_port_and_path():
+    reach = Reach()
+    assert await reach.pinned("opc.tcp://localhost:4841/a/b") in {
+        "opc.tcp://127.0.0.1:4841/a/b",
+        "opc.tcp://[::1]:4841/a/b",
+    }
+    assert await reach.pinned("opc.tcp://[::1]:4841/x") == "opc.tcp://[::1]:4841/x"
+
+
 async def test_an_allow_list_can_be_widened():
     reach = Reach(networks=("127.0.0.0/8",), ports=(1, 65535))
     step = last(await try_endpoint(config("opc.tcp://127.0.0.1:1"), reach=reach))
