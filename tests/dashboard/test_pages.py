@@ -305,6 +305,15 @@ def test_energy_of_unknown_quarters_is_left_out_and_told_not_counted_as_zero():
 
 async def test_the_first_page_after_a_start_has_its_style_and_its_live_values():
     fresh = create_app(FakePark(seconds=lambda: 0.0), api=FastAPI(), default_park="vsip1")
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def next_event():
+        return events.pop(0)
+
+    async def answered(message):
+        assert message["type"].endswith(".complete")
+
+    await fresh({"type": "lifespan", "asgi": {"version": "3.0"}}, next_event, answered)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=fresh), base_url="http://127.0.0.1"
     ) as browser:
