@@ -144,13 +144,16 @@ def take(
     index: dict[str, int] = {}
     rows = [row for row in dictionary.open.values() if row.binding.path.startswith(f"{park.id}/")]
     columns = state.index_of(np.array([row.tag for row in rows], np.int32))
-    good = is_good(state.status) & np.isfinite(state.value) & np.asarray(state.known)
+    # a value whose endpoint fell silent is the last usable one, not what the park is like now
+    good = is_good(state.reported_status()) & np.isfinite(state.value) & np.asarray(state.known)
     for row, column in zip(rows, columns.tolist(), strict=True):
-        if column < 0 or not good[column]:
+        if column < 0:
             continue
         path = row.binding.path.removeprefix(f"{park.id}/")
         index[path] = column
-        readings[path] = Reading(value=float(state.value[column]), at_us=int(state.at_us[column]))
+        if good[column]:
+            value, at_us = float(state.value[column]), int(state.at_us[column])
+            readings[path] = Reading(value=value, at_us=at_us)
     return Snapshot(
         park=park.id,
         park_hash=park.digest,

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.samples import sample_batch
+from twin.samples import COVERAGE, TIME, sample_batch
 from twin.state import ShardState
 from twin.status import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN
 from twin.tags import Binding, Kind, TagDictionary, TagRow
@@ -81,6 +82,32 @@ def test_what_is_not_a_good_number_is_left_out(park, twin, value, status):
     dictionary, state = twin
     feed(state, "bess1/state_of_charge", (1, value), status=status)
     assert not take(park, dictionary, state, 2 * S, 1).readings
+
+
+def gap(start_s, end_s):
+    row = {"endpoint": "plc", "from": start_s * S, "to": end_s * S}
+    row |= {"alive": False, "cause": "link lost", "lost": None}
+    arrays = [
+        pa.array([row[f.name]], pa.int64() if f.type == TIME else f.type).cast(f.type)
+        for f in COVERAGE
+    ]
+    return pa.record_batch(arrays, schema=COVERAGE)
+
+
+def test_a_reading_of_a_silent_endpoint_starts_no_fork_but_its_calibration_stays(park, twin):
+    dictionary, state = twin
+    feed(state, "bess1/state_of_charge", (9, 55.0))
+    feed(state, f"{P1}/cycle_time", (0, 33.0), (100, 33.0))
+    feed(state, f"{P1}/part_count", (0, 10.0), (100, 70.0))
+    before = take(park, dictionary, state, 100 * S, 1)
+    assert before.value("bess1", "state_of_charge") == 55.0
+    state.cover(gap(100, 100 + 4 * 3600))
+    after = take(park, dictionary, state, (100 + 4 * 3600) * S, 1)
+    assert not after.readings
+    assert after.cycles == before.cycles
+    # heard again: good again
+    feed(state, "bess1/state_of_charge", (100 + 4 * 3600, 50.0))
+    assert take(park, dictionary, state, 15_000 * S, 1).value("bess1", "state_of_charge") == 50.0
 
 
 def test_cycle_times_are_calibrated_against_the_planned_one(park, twin):
