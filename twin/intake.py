@@ -11,7 +11,7 @@ from twin.effects import Effect
 from twin.fold import DUPLICATE, KEPT_OUT, LATE, SAME_TIME, Table
 from twin.records import Delivery
 from twin.repeats import Keys, repeats
-from twin.samples import SAMPLES, TIME, column_us
+from twin.samples import COVERAGE, SAMPLES, TIME, column_us
 from twin.state import rows_of
 from twin.status import CLASS_GOOD, UNCERTAIN, quality_class
 from twin.tail import Tail
@@ -57,6 +57,62 @@ def in_bounds(
     }
     arrays = [columns.get(name, batch.column(name)) for name in SAMPLES.names]
     return pa.record_batch(arrays, schema=SAMPLES), np.where(outside, at_us, IN_ORDER)
+
+
+def coverage_in_bounds(
+    rows: pa.RecordBatch, now_us: int, earliest_us: int, latest_us: int
+) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    """Apply the clock rule to coverage: nothing ends in times to come, or begins before memory.
+
+    Parameters
+    ----------
+    rows
+        COVERAGE rows, each ending at or after its begin.
+    now_us
+        Park time of the delivery [us]; it takes the place of a time after `latest_us`.
+    earliest_us, latest_us
+        Bounds, both within [us]; a time before them becomes `earliest_us`.
+
+    Returns
+    -------
+    tuple
+        The rows, and which of them were changed.
+    """
+    told = {name: column_us(rows, name) for name in ("from", "to")}
+    bounded = {
+        name: np.where(at_us > latest_us, now_us, np.maximum(at_us, earliest_us))
+        for name, at_us in told.items()
+    }
+    bounded["to"] = np.maximum(bounded["to"], bounded["from"])
+    changed = (bounded["from"] != told["from"]) | (bounded["to"] != told["to"])
+    if changed.any():
+        columns = {name: pa.array(at_us).cast(TIME) for name, at_us in bounded.items()}
+        arrays = [columns.get(name, rows.column(name)) for name in COVERAGE.names]
+        rows = pa.record_batch(arrays, schema=COVERAGE)
+    return rows, np.asarray(changed)
+
+
+def coverage_effects(
+    record: str, rows: pa.RecordBatch, changed: npt.NDArray[np.bool_], delivery: Delivery
+) -> tuple[Effect, ...]:
+    """Effects of a journalled coverage batch, of which some rows were out of bounds."""
+    if not changed.any():
+        return ()
+    wrong = rows.filter(pa.array(changed))
+    return (
+        Effect(
+            id=f"{record}/clock",
+            at_us=delivery.now_us,
+            kind="clock.rejected",
+            data={
+                "source": delivery.source,
+                "endpoints": wrong.column("endpoint").to_pylist(),
+                "original_us": np.column_stack(
+                    [column_us(wrong, "from"), column_us(wrong, "to")]
+                ).tolist(),
+            },
+        ),
+    )
 
 
 def _one_after_another(tag: npt.NDArray[np.int32], seen_us: Ints) -> Ints:

@@ -17,7 +17,14 @@ from twin.disk import Buffer, Disk
 from twin.effects import Effect, ShardLogic
 from twin.failpoint import Failpoint, never
 from twin.fold import Table
-from twin.intake import IN_ORDER, in_bounds, repeated, sample_effects
+from twin.intake import (
+    IN_ORDER,
+    coverage_effects,
+    coverage_in_bounds,
+    in_bounds,
+    repeated,
+    sample_effects,
+)
 from twin.journal import Journal, Record
 from twin.memory.manifest import ManifestRow
 from twin.memory.snapshots import Snapshot
@@ -279,6 +286,8 @@ class Shard:
     ) -> Delivered:
         """Take one numbered batch of coverage rows; it shares the numbers of `deliver`.
 
+        Times out of bounds are moved into them and reported: no gap reaches into times to come.
+
         Raises
         ------
         InputError, Refused, DiskLow, Unavailable
@@ -454,10 +463,7 @@ class Shard:
         tuple
             The batch to journal, the same as `ShardState.rows_of` reads it, how it came.
         """
-        settings = self._settings
-        earliest = delivery.now_us - int(settings.raw_retention_s * 1e6)
-        latest = delivery.now_us + int(settings.future_s * 1e6)
-        batch, original_us = in_bounds(batch, earliest, latest)
+        batch, original_us = in_bounds(batch, *self._bounds(delivery.now_us))
         restamped = original_us != IN_ORDER
         rows = self.state.rows_of(batch, restamped)
         keep = ~repeated(rows, self.state.judge(rows), batch, self._tail)
@@ -530,11 +536,24 @@ class Shard:
         return sample_effects(f"{self.park}/{record.offset}", batch, delivery)
 
     def _take_coverage(self, record: Record) -> Sequence[Effect]:
-        rows, delivery = unpack_batch(record.payload)
+        told, delivery = unpack_batch(record.payload)
+        rows, changed = self._bounded(told, delivery)
         self._delivered(delivery)
         self.state.cover(rows)
         self._tail.add_coverage(record.offset, rows)
-        return ()
+        return coverage_effects(f"{self.park}/{record.offset}", told, changed, delivery)
+
+    def _bounded(
+        self, rows: pa.RecordBatch, delivery: Delivery
+    ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+        """Coverage rows of a record by the clock rule; the record keeps them as they came."""
+        return coverage_in_bounds(rows, delivery.now_us, *self._bounds(delivery.now_us))
+
+    def _bounds(self, now_us: int) -> tuple[int, int]:
+        """Earliest and latest source time that is believed at a park time [us]."""
+        settings = self._settings
+        earliest = now_us - int(settings.raw_retention_s * 1e6)
+        return earliest, now_us + int(settings.future_s * 1e6)
 
     def _delivered(self, delivery: Delivery) -> None:
         self._inbox.accepted(delivery.source, delivery.session, delivery.seq)
@@ -594,7 +613,8 @@ class Shard:
         if record.kind == RecordKind.SAMPLES:
             self._tail.add_samples(record.offset, unpack_batch(record.payload)[0])
         elif record.kind == RecordKind.COVERAGE:
-            self._tail.add_coverage(record.offset, unpack_batch(record.payload)[0])
+            rows, _ = self._bounded(*unpack_batch(record.payload))
+            self._tail.add_coverage(record.offset, rows)
 
     def _refuse_other(self, kept: Snapshot) -> None:
         park = unpack_snapshot(kept.data)[0]["park"]

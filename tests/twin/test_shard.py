@@ -183,6 +183,39 @@ def test_coverage_shares_the_numbers_of_samples():
     assert shard.state.endpoints["plc"].lost == 3
 
 
+def test_a_gap_that_reaches_into_times_to_come_ends_now_and_is_told():
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.deliver("gw", 1, 1, power((0, 1.0)), NOW)
+    (effect,) = shard.cover("gw", 1, 2, gap(1, 400 * 86_400), NOW + 9 * S).effects
+    assert effect.kind == "clock.rejected"
+    assert effect.data["endpoints"] == ["plc"]
+    assert effect.data["original_us"] == [[NOW + S, NOW + 400 * 86_400 * S]]
+    (row,) = shard.cut().coverage.column("to").cast(pa.int64()).to_pylist()
+    assert row == NOW + 9 * S
+    # the endpoint is heard again: it is alive
+    shard.cover("gw", 1, 3, gap(9, 12, alive=True), NOW + 12 * S)
+    assert shard.state.endpoints["plc"].alive
+    assert not shard.state.stale().any()
+    again = reopened(disk)
+    assert again.digest() == shard.digest()
+    assert again.cut().coverage.equals(shard.cut().coverage)
+
+
+@given(
+    start=st.one_of(st.integers(-600 * S, 600 * S), st.integers(-(2**62), 2**62)),
+    length=st.one_of(st.integers(0, 600 * S), st.integers(0, 2**61)),
+    alive=st.booleans(),
+)
+def test_no_coverage_row_leaves_the_calendar(start, length, alive):
+    shard = ready()
+    shard.cover("gw", 1, 1, gap(start / S, (start + length) / S, alive=alive), NOW)
+    stored = shard.cut().coverage
+    (begin,), (end,) = (stored.column(n).cast(pa.int64()).to_pylist() for n in ("from", "to"))
+    assert NOW - 35 * 86_400 * S <= begin <= end <= NOW + 300 * S
+    assert stored.to_pylist()  # every time is one of the calendar
+
+
 def test_a_wrong_batch_is_refused_and_takes_no_number():
     shard = ready()
     offset = shard.offset
