@@ -57,6 +57,11 @@ COVERAGE: Final = pa.schema(
 when an endpoint was alive and when it was not, and why (``lost``: values known to be dropped)."""
 
 
+NO_NUMBER_FROM: Final = 1e15
+"""No instrument of a park reads a magnitude like this (the world's electricity of 30 years is
+1e15 kWh), and one such row would swallow the digits of every later sum."""
+
+
 class Origin(IntEnum):
     """Where a stored value came from. Simulated and forecast rows never mix with these."""
 
@@ -170,3 +175,8 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
             "holds a time before 1970 or after 9999", "set the gateway's clock", "batch.seen_at"
         )
     return batch
+
+
+def is_number(value: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which values can be counted with: neither missing nor of a magnitude nothing has."""
+    return np.asarray(np.abs(value) < NO_NUMBER_FROM)

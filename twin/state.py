@@ -34,7 +34,7 @@ from twin.fold import (
     judge_rows,
     open_covered,
 )
-from twin.samples import COVERAGE, SAMPLES, TIME, column_us
+from twin.samples import COVERAGE, SAMPLES, TIME, column_us, is_number
 from twin.status import CLASS_BAD, CLASS_GOOD, UNCERTAIN_LAST_USABLE_VALUE, quality_class
 from twin.tags import Kind, TagRow
 
@@ -97,7 +97,8 @@ class ShardState:
     Columns, one entry per tag in the order of `tags`, are properties; treat them as read-only, and
     ask again after `add_rows`. A row never replaces a newer one: it is counted as late and left to
     the memory. A value holds until the next row, over time its endpoint was heard. A good status
-    with no finite number counts as bad in the sums of gauges, counters and states.
+    without a number that can be counted with (`twin.samples.is_number`) counts as bad in the sums
+    of gauges, counters and states.
     """
 
     def __init__(self, rows: Iterable[TagRow] = ()) -> None:
@@ -272,7 +273,7 @@ class ShardState:
     ) -> Table:
         """The columns of a SAMPLES batch as the fold reads them."""
         rows = rows_of(batch, self._dense, restamped)
-        empty = np.flatnonzero(~np.isfinite(rows["value"]))
+        empty = np.flatnonzero(~is_number(rows["value"]))
         if len(empty) and len(self._tags):
             numeric = self.kind[np.maximum(rows["slot"][empty], 0)] != EVENT
             empty = empty[numeric & (rows["quality"][empty] == CLASS_GOOD)]

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from twin.metrics import METRICS
 from twin.park import Park
+from twin.samples import is_number
 from twin.state import ShardState
 from twin.status import CLASS_BAD, CLASS_GOOD, quality_class
 from twin.tags import TagDictionary
@@ -34,7 +35,7 @@ class Reading:
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """Whether each value may be used as measured."""
-        return np.asarray((self.quality == CLASS_GOOD) & np.isfinite(self.value))
+        return np.asarray((self.quality == CLASS_GOOD) & is_number(self.value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

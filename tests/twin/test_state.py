@@ -78,7 +78,7 @@ def test_bad_never_counts_as_good():
     assert (totals.n[0], totals.n_good[0]) == (4, 2)
 
 
-@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 3.4e38, -1e15])
 def test_a_good_status_without_a_finite_number_counts_as_bad(odd):
     state = state_of(Kind.GAUGE)
     state.fold(samples((0, odd), (2, 1.0)))
@@ -96,6 +96,19 @@ def test_one_absurd_reading_does_not_spoil_the_integral_for_ever():
     state = state_of(Kind.GAUGE)
     state.fold(samples((0, 1e308), (1000, 2.0), (1001, 2.0)))
     assert state.totals(1001 * S).integral[0] == 2.0
+
+
+@pytest.mark.parametrize("kind", [Kind.GAUGE, Kind.COUNTER, Kind.STATE])
+@given(odd=st.floats(1e15, 1e308), sign=st.sampled_from([1, -1]))
+def test_one_absurd_reading_changes_no_later_sum(kind, odd, sign):
+    rows = [(0, 1.0), (30, 5.0), (31, 6.0)]
+    clean, spoiled = state_of(kind), state_of(kind)
+    clean.fold(samples(rows[0], (20, 0.0, BAD_SENSOR_FAILURE), *rows[1:]))
+    spoiled.fold(samples(rows[0], (20, sign * odd), *rows[1:]))
+    told, found = clean.totals(40 * S), spoiled.totals(40 * S)
+    for name in ("integral", "increase", "good_s", "bad_s", "resets"):
+        assert getattr(found, name).tolist() == getattr(told, name).tolist()
+    assert found.state_s.tolist() == told.state_s.tolist()
 
 
 def test_an_older_row_never_replaces_a_newer_one():

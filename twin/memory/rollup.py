@@ -23,7 +23,7 @@ import pyarrow as pa
 from twin.memory.rows import floats, ints
 from twin.memory.settings import MINUTE_US, SECOND_US
 from twin.memory.tables import MINUTE
-from twin.samples import TIME
+from twin.samples import TIME, is_number
 from twin.status import is_good
 from twin.tags import Kind
 
@@ -142,7 +142,7 @@ def samples_as_pieces(raw: pa.Table, kinds: Mapping[int, Kind]) -> Pieces:
     tag, at = ints(raw, "tag"), ints(raw, "at")
     kind = kinds_of(tag, kinds)
     value = floats(raw, "value")
-    number = np.isfinite(value)
+    number = is_number(value)
     good = is_good(ints(raw, "status"))
     counts = good & (number | (kind == EVENT))
     value = np.where(good & number, value, np.nan)

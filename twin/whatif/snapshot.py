@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from twin.park import Park
+from twin.samples import is_number
 from twin.state import ShardState
 from twin.status import is_good
 from twin.tags import TagDictionary
@@ -145,7 +146,7 @@ def take(
     rows = [row for row in dictionary.open.values() if row.binding.path.startswith(f"{park.id}/")]
     columns = state.index_of(np.array([row.tag for row in rows], np.int32))
     # a value whose endpoint fell silent is the last usable one, not what the park is like now
-    good = is_good(state.reported_status()) & np.isfinite(state.value) & np.asarray(state.known)
+    good = is_good(state.reported_status()) & is_number(state.value) & np.asarray(state.known)
     for row, column in zip(rows, columns.tolist(), strict=True):
         if column < 0:
             continue
