@@ -4,9 +4,13 @@ A folder of segments ``<number>.seg``. A frame is::
 
     payload length u64 | crc32 u32 | kind u8 | session u64 | seq u64 | payload   (little-endian)
 
-kind 1 is a batch (Arrow IPC stream, lz4), kind 2 an acknowledgement (no payload). A frame is
-written before its batch is delivered for the first time, so what was not acknowledged survives a
-kill of the process; `sync` says when it also survives a power cut. A segment is removed when all
+kind 1 is a batch (Arrow IPC stream, lz4), kind 2 an acknowledgement (no payload). Kind 3 says that
+what is left has the numbers 1, 2, 3, … of a new session: its payload lists the old ones as
+stretches ``session | first seq | count``; a batch in none of them is given up. The batches stay
+where they are, under the number they were written with.
+
+A batch is written before it is delivered for the first time, so what was not acknowledged survives
+a kill of the process; `sync` says when it also survives a power cut. A segment is removed when all
 its batches are acknowledged. At `open` a torn tail is cut off, and a frame damaged before the end
 costs only itself.
 
@@ -15,13 +19,15 @@ counts it, and covers it with a gap row. Dropping the oldest would tear a hole i
 batches, and lose what is already safe.
 """
 
+import contextlib
 import io
+import math
 import os
 import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -39,6 +45,8 @@ _FRAME: Final = struct.Struct("<QIBQQ")
 _COVERED: Final = struct.Struct("<QBQQ")
 _BATCH: Final = 1
 _ACK: Final = 2
+_RENUMBERED: Final = 3
+_STRETCH: Final = struct.Struct("<QQQ")
 _SUFFIX: Final = ".seg"
 _STREAM_MARK: Final = b"\xff\xff\xff\xff"
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -107,11 +115,16 @@ class DiskBuffer:
         self._writing = 0
         self._synced_at = 0.0
         self._unsynced = False
+        self._renumbered: set[int] = set()
         self._lock: Lock | None = None
         self.last_session = 0
         """Highest session ever seen in the folder."""
         self.damaged_bytes = 0
         """Bytes found unreadable at `open`, torn tails among them."""
+        self.torn_bytes = 0
+        """Those of torn tails."""
+        self.acked_upto = BatchId(0, 0)
+        """Newest acknowledgement found at `open`."""
 
     # --- life ---
 
@@ -136,13 +149,11 @@ class DiskBuffer:
                 f"{self._folder} is held by {lock}", "stop that gateway, or choose another folder"
             )
         self._lock = lock
-        acked = BatchId(0, 0)
         found: dict[BatchId, _Place] = {}
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            acked = max(acked, self._scan(path, found))
-        self.last_session = max((self.last_session, acked.session, *(b.session for b in found)))
+            self._scan(path, found)
         for batch in sorted(found):
-            if batch > acked:
+            if batch > self.acked_upto:
                 self._remember(batch, found[batch])
         self._drop_empty()
         return tuple(self._order)
@@ -180,12 +191,11 @@ class DiskBuffer:
         if self.used_bytes + len(payload) > self._max_bytes:
             raise DiskBufferFull(self.used_bytes, self._max_bytes)
         place = self._write(_BATCH, session, seq, payload)
+        if self._sync == "always":
+            self._sync_or_undo(place.start)
         self._remember(BatchId(session, seq), place)
         self.last_session = max(self.last_session, session)
-        self._unsynced = True
         self._failpoint("buffer.written")
-        if self._sync == "always":
-            self.sync()
         return len(payload)
 
     def read(self, batch: BatchId) -> pa.RecordBatch:
@@ -222,36 +232,46 @@ class DiskBuffer:
             self._note_acked(upto)
             self._drop_empty()
 
-    def renumber(self, session: int) -> tuple[BatchId, ...]:
+    def renumber(self, session: int, without: Collection[BatchId] = ()) -> tuple[BatchId, ...]:
         """Give everything left the numbers 1, 2, 3, … of a new session, in the same order.
 
-        Needed when the receiver was set back to a backup, or numbers are missing here.
+        Needed when the receiver was set back to a backup, or numbers are missing here. One small
+        record is written, on stable storage at the return; no batch is read or moved.
+
+        Parameters
+        ----------
+        session
+            Higher than every one before.
+        without
+            Batches that are given up.
+
+        Raises
+        ------
+        Unavailable
+            When the disk refuses; every batch keeps its number.
         """
-        left = list(self._order)
-        old = sorted(self._sizes)
-        self._begin_segment()
-        fresh: list[tuple[BatchId, _Place]] = []
-        for batch in left:
-            try:
-                payload = _encode(self.read(batch))
-            except Corrupt:
-                continue
-            new = BatchId(session, len(fresh) + 1)
-            fresh.append((new, self._write(_BATCH, *new, payload)))
-        self._unsynced = True
-        self.sync()
-        for number in old:
-            self._remove(number)
+        left = [batch for batch in self._order if batch not in without]
+        stretches = b"".join(_STRETCH.pack(*stretch) for stretch in _stretches(left))
+        # Twice, because a damaged one would leave batches under numbers that count as
+        # acknowledged; with the mark of a payload, so that it is found behind damage.
+        place = self._write(_RENUMBERED, session, len(left), _STREAM_MARK + stretches, copies=2)
+        self._sync_or_undo(place.start)
+        places = [self._places[batch] for batch in left]
+        for batch in self._order:
+            self._live[self._places[batch].segment] -= 1
         self._order.clear()
         self._places.clear()
-        self._live = dict.fromkeys(self._sizes, 0)
-        for new, place in fresh:
-            self._remember(new, place)
+        for seq, kept in enumerate(places, start=1):
+            self._remember(BatchId(session, seq), kept)
         self.last_session = max(self.last_session, session)
+        self._drop_empty()
         return tuple(self._order)
 
     def sync_due(self) -> Callable[[], None] | None:
-        """Work for another thread that makes everything durable, when the interval has passed."""
+        """Work for another thread that makes everything durable, when the interval has passed.
+
+        It raises OSError when the disk refuses; the next one is then due at once.
+        """
         now = self._clock()
         if self._sync != "interval" or not self._unsynced or self._fd < 0:
             return None
@@ -263,6 +283,9 @@ class DiskBuffer:
         def work() -> None:
             try:
                 os.fdatasync(own)
+            except OSError:
+                self._unsynced, self._synced_at = True, -math.inf
+                raise
             finally:
                 os.close(own)
 
@@ -271,8 +294,8 @@ class DiskBuffer:
     def sync(self) -> None:
         """Return once everything written is on stable storage."""
         if self._fd >= 0 and self._unsynced:
-            self._unsynced = False
             os.fdatasync(self._fd)
+            self._unsynced = False
         self._synced_at = self._clock()
 
     # --- size ---
@@ -300,25 +323,47 @@ class DiskBuffer:
         self._order.append(batch)
         self._live[place.segment] = self._live.get(place.segment, 0) + 1
 
-    def _write(self, kind: int, session: int, seq: int, payload: bytes) -> _Place:
+    def _write(self, kind: int, session: int, seq: int, payload: bytes, copies: int = 1) -> _Place:
         if self._fd < 0 or self._sizes[self._writing] >= self._segment_bytes:
             self._begin_segment()
         covered = _COVERED.pack(len(payload), kind, session, seq)
         crc = zlib.crc32(payload, zlib.crc32(covered))
-        frame = _FRAME.pack(len(payload), crc, kind, session, seq) + payload
+        frame = (_FRAME.pack(len(payload), crc, kind, session, seq) + payload) * copies
         start = self._sizes[self._writing]
         try:
             done = os.write(self._fd, frame)
             while done < len(frame):
                 done += os.write(self._fd, frame[done:])
         except OSError as fault:
-            os.ftruncate(self._fd, start)
-            raise Unavailable(
-                f"the gateway's buffer cannot be written ({fault.strerror})",
-                f"free disk space at {self._folder}",
-            ) from fault
+            self._undo(start)
+            raise self._refused(fault) from fault
         self._sizes[self._writing] = start + len(frame)
+        self._unsynced = True
         return _Place(self._writing, start, len(payload))
+
+    def _sync_or_undo(self, start: int) -> None:
+        """Make the newest frame durable, or take it back."""
+        try:
+            self.sync()
+        except OSError as fault:
+            self._undo(start)
+            raise self._refused(fault) from fault
+
+    def _undo(self, start: int) -> None:
+        """Cut the segment off where a frame began; if not even that works, begin another one."""
+        self._sizes[self._writing] = start
+        try:
+            os.ftruncate(self._fd, start)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+    def _refused(self, fault: OSError) -> Unavailable:
+        return Unavailable(
+            f"the gateway's buffer cannot be written ({fault.strerror})",
+            f"free disk space at {self._folder}",
+        )
 
     def _note_acked(self, upto: BatchId) -> None:
         """Write the acknowledgement down, so that a restart does not send again what is safe."""
@@ -329,20 +374,26 @@ class DiskBuffer:
             return
 
     def _begin_segment(self) -> None:
-        self._close_segment()
-        self._writing = max(self._sizes, default=self._writing) + 1
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
-            self._fd = os.open(self._path(self._writing), flags, 0o640)
+            self._close_segment()
+            number = max(self._sizes, default=self._writing) + 1
+            self._fd = self._new_file(self._path(number))
         except OSError as fault:
-            raise Unavailable(
-                f"the gateway's buffer cannot be written ({fault.strerror})",
-                f"free disk space at {self._folder}",
-            ) from fault
-        self._sizes[self._writing] = 0
-        self._live.setdefault(self._writing, 0)
-        if self._sync != "never":
-            OsDisk().sync_folder(self._folder)
+            raise self._refused(fault) from fault
+        self._writing, self._sizes[number] = number, 0
+        self._live.setdefault(number, 0)
+
+    def _new_file(self, path: Path) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        fd = os.open(path, flags, 0o640)
+        try:
+            if self._sync != "never":
+                OsDisk().sync_folder(self._folder)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        return fd
 
     def _close_segment(self) -> None:
         if self._fd < 0:
@@ -372,14 +423,15 @@ class DiskBuffer:
         fd = self._readers.pop(number, -1)
         if fd >= 0:
             os.close(fd)
-        self._path(number).unlink(missing_ok=True)
         self._sizes.pop(number, None)
         self._live.pop(number, None)
+        with contextlib.suppress(OSError):  # the next start finds it acknowledged and tries again
+            self._path(number).unlink()
 
-    def _scan(self, path: Path, found: dict[BatchId, _Place]) -> BatchId:
-        """Read a segment's frames; return the highest acknowledgement in it."""
+    def _scan(self, path: Path, found: dict[BatchId, _Place]) -> None:
+        """Read a segment's frames."""
         number, data = int(path.stem), path.read_bytes()
-        acked, position, whole, readable = BatchId(0, 0), 0, 0, 0
+        position, whole, readable = 0, 0, 0
         while position < len(data):
             frame = _frame_at(data, position)
             if frame is None:
@@ -387,18 +439,23 @@ class DiskBuffer:
                 continue
             kind, batch, size = frame
             if kind == _ACK:
-                acked = max(acked, batch)
-            else:
+                self.acked_upto = max(self.acked_upto, batch)
+            elif kind == _BATCH:
                 found[batch] = _Place(number, position, size)
+            elif batch.session not in self._renumbered:
+                self._renumbered.add(batch.session)
+                payload = data[position + _FRAME.size : position + _FRAME.size + size]
+                _apply(payload[len(_STREAM_MARK) :], batch.session, found)
+            self.last_session = max(self.last_session, batch.session)
             position += _FRAME.size + size
             whole, readable = position, readable + _FRAME.size + size
         self.damaged_bytes += len(data) - readable
         if whole < len(data):
+            self.torn_bytes += len(data) - whole
             os.truncate(path, whole)
         self._sizes[number] = whole
         self._live.setdefault(number, 0)
         self._writing = max(self._writing, number)
-        return acked
 
 
 def _frame_at(data: bytes, position: int) -> tuple[int, BatchId, int] | None:
@@ -407,7 +464,7 @@ def _frame_at(data: bytes, position: int) -> tuple[int, BatchId, int] | None:
     if len(head) < _FRAME.size:
         return None
     size, _, kind, session, seq = _FRAME.unpack(head)
-    if kind not in {_BATCH, _ACK} or size > len(data) - position - _FRAME.size:
+    if kind not in {_BATCH, _ACK, _RENUMBERED} or size > len(data) - position - _FRAME.size:
         return None
     payload = data[position + _FRAME.size : position + _FRAME.size + size]
     return (kind, BatchId(session, seq), size) if _valid(head, payload) else None
@@ -425,6 +482,34 @@ def _next_batch(data: bytes, damaged: int) -> int:
             return mark - _FRAME.size
         mark = data.find(_STREAM_MARK, mark + 1)
     return len(data)
+
+
+def _stretches(numbers: Iterable[BatchId]) -> list[tuple[int, int, int]]:
+    """Numbers in their order as (session, first seq, count)."""
+    found: list[tuple[int, int, int]] = []
+    for session, seq in numbers:
+        if found and (session, seq) == (found[-1][0], found[-1][1] + found[-1][2]):
+            found[-1] = (session, found[-1][1], found[-1][2] + 1)
+        else:
+            found.append((session, seq, 1))
+    return found
+
+
+def _apply(stretches: bytes, session: int, found: dict[BatchId, _Place]) -> None:
+    """Give the batches of the stretches the numbers 1, 2, 3, … of a session; the others go.
+
+    One that is missing keeps its number free, so that the hole is seen.
+    """
+    places: dict[BatchId, _Place] = {}
+    seq = 0
+    for old, first, count in _STRETCH.iter_unpack(stretches):
+        for number in range(first, first + count):
+            seq += 1
+            place = found.get(BatchId(old, number))
+            if place is not None:
+                places[BatchId(session, seq)] = place
+    found.clear()
+    found.update(places)
 
 
 def _valid(head: bytes, payload: bytes) -> bool:

@@ -1,5 +1,8 @@
 """The disk buffer: what was not acknowledged survives, in order, and nothing else comes back."""
 
+import errno
+import os
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.buffer import DiskBuffer, DiskBufferFull
 from connectors.coverage import CoverageRow, coverage_batch, is_coverage
-from models.errors import Corrupt, Refused
+from models.errors import Corrupt, Refused, Unavailable
 from twin.delivery import BatchId
 from twin.samples import sample_batch
 
@@ -134,6 +137,138 @@ def test_a_flipped_bit_costs_only_its_own_batch_at_the_next_start(tmp_path_facto
     assert again.damaged_bytes == len(data) // 6
     assert again.renumber(2) == tuple(BatchId(2, seq) for seq in range(1, 6))
     again.close()
+
+
+def test_numbering_anew_moves_nothing_and_takes_next_to_no_room(tmp_path):
+    buffer = filled(tmp_path, 40, segment_bytes=10_000)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.seg")}
+    used = buffer.used_bytes
+    buffer.renumber(2)
+    # a head of 29 bytes, a mark of 4 and one stretch of 24, twice
+    assert buffer.used_bytes - used == 2 * (29 + 4 + 24)
+    assert all((tmp_path / name).read_bytes().startswith(data) for name, data in before.items())
+    buffer.close()
+
+
+def test_a_batch_that_is_given_up_does_not_come_back(tmp_path):
+    buffer = filled(tmp_path, 4)
+    assert buffer.renumber(2, {BatchId(1, 2)}) == tuple(BatchId(2, seq) for seq in (1, 2, 3))
+    buffer.append(2, 4, rows(5))
+    buffer.close()
+    again = DiskBuffer(tmp_path)
+    assert again.open() == tuple(BatchId(2, seq) for seq in (1, 2, 3, 4))
+    assert [again.read(b).column("value")[0].as_py() for b in again.unacked] == [1, 3, 4, 5]
+    again.close()
+
+
+def test_numbering_anew_survives_a_damaged_note_of_it(tmp_path):
+    buffer = filled(tmp_path, 3)
+    (segment,) = tmp_path.glob("*.seg")
+    at = segment.stat().st_size
+    buffer.renumber(2)
+    buffer.acked(BatchId(2, 1))
+    buffer.close()
+    data = bytearray(segment.read_bytes())
+    data[at + 40] ^= 1
+    segment.write_bytes(data)
+    again = DiskBuffer(tmp_path)
+    assert again.open() == (BatchId(2, 2), BatchId(2, 3))
+    again.close()
+
+
+class Disk:
+    """A disk that refuses to make anything durable while it is broken."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.broken, self._sync = False, os.fdatasync
+        monkeypatch.setattr(os, "fdatasync", self)
+
+    def __call__(self, fd: int) -> None:
+        if self.broken:
+            raise OSError(errno.EIO, "Input/output error")
+        self._sync(fd)
+
+
+def test_a_disk_that_refuses_leaves_every_batch_its_number(tmp_path, monkeypatch):
+    disk, buffer = Disk(monkeypatch), filled(tmp_path, 3)
+    disk.broken = True
+    with pytest.raises(Unavailable, match="Input/output"):
+        buffer.renumber(2)
+    assert buffer.unacked == tuple(BatchId(1, seq) for seq in (1, 2, 3))
+    disk.broken = False
+    buffer.append(1, 4, rows(4))
+    buffer.close()
+    again = DiskBuffer(tmp_path)
+    assert again.open() == tuple(BatchId(1, seq) for seq in (1, 2, 3, 4))
+    again.close()
+
+
+@pytest.mark.parametrize("more", [{"segment_bytes": 100}, {"sync": "always"}])
+def test_what_the_disk_refuses_is_not_stored_and_can_be_tried_again(tmp_path, monkeypatch, more):
+    disk, buffer = Disk(monkeypatch), filled(tmp_path, 2, **more)
+    disk.broken = True
+    with pytest.raises(Unavailable, match="Input/output"):
+        buffer.append(1, 3, rows(3))
+    assert len(buffer) == 2
+    disk.broken = False
+    buffer.append(1, 3, rows(3))
+    buffer.close()
+    again = DiskBuffer(tmp_path)
+    assert again.open() == tuple(BatchId(1, seq) for seq in (1, 2, 3))
+    assert all(again.read(batch).equals(rows(batch.seq)) for batch in again.unacked)
+    again.close()
+
+
+def test_what_could_not_be_made_durable_is_due_again_at_once(tmp_path, monkeypatch):
+    disk, buffer = Disk(monkeypatch), filled(tmp_path, 1)
+    disk.broken = True
+    work = buffer.sync_due()
+    with pytest.raises(OSError, match="Input/output"):
+        work()
+    disk.broken = False
+    again = buffer.sync_due()
+    assert again is not None
+    again()
+    assert buffer.sync_due() is None
+    buffer.close()
+
+
+@given(
+    steps=st.lists(
+        st.one_of(st.sampled_from(["append", "restart", "anew"]), st.integers(1, 5)), max_size=40
+    ),
+    give_up=st.integers(0, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_numbering_anew_at_any_time_keeps_what_is_left_in_order(tmp_path_factory, steps, give_up):
+    folder = tmp_path_factory.mktemp("anew")
+    buffer = DiskBuffer(folder, segment_bytes=3000)
+    buffer.open()
+    model: list[tuple[BatchId, int]] = []
+    session, seq, value = 1, 0, 0
+    for step in steps:
+        if step == "append":
+            seq, value = seq + 1, value + 1
+            buffer.append(session, seq, rows(value))
+            model.append((BatchId(session, seq), value))
+        elif step == "restart":
+            buffer.close()
+            buffer = DiskBuffer(folder, segment_bytes=3000)
+            buffer.open()
+        elif step == "anew":
+            gone = {number for number, _ in model[give_up : give_up + 1]}
+            kept = [held for number, held in model if number not in gone]
+            session, seq = session + 1, len(kept)
+            buffer.renumber(session, gone)
+            model = [(BatchId(session, n), held) for n, held in enumerate(kept, start=1)]
+        elif model:
+            upto = model[min(step, len(model)) - 1][0]
+            buffer.acked(upto)
+            model = [(number, held) for number, held in model if number > upto]
+        assert buffer.unacked == tuple(number for number, _ in model)
+        assert all(buffer.read(number).equals(rows(held)) for number, held in model)
+    assert buffer.last_session <= session
+    buffer.close()
 
 
 def test_what_is_left_can_be_numbered_anew_in_the_same_order(tmp_path):
