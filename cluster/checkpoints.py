@@ -55,6 +55,6 @@ class Checkpoints:
         self._due_s = time.monotonic() + self._every_s
         try:
             self._files.put(shard.now_us, shard.offset, shard.snapshot())
-            self._files.drop_before(shard.now_us)
+            self._files.drop_before(shard.now_us, keep=1)
         except OSError as error:
             logger.warning("no checkpoint", extra={"cause": str(error)})

@@ -363,13 +363,13 @@ class Sealer:
             self._end()
 
     def _begin(self) -> None:
-        due = self._shard.sealing()
+        due, park_us = self._shard.sealing(), self._shard.now_us
 
         def store() -> None:
             try:
                 self._memory.seal(due.rows, due.coverage, due.kinds, due.upto_offset, wall_us())
                 self._stored = True
-                self._upkeep()
+                self._upkeep(park_us)
             except (TwinError, OSError):
                 logger.exception("sealing failed, it is tried again")
 
@@ -384,14 +384,14 @@ class Sealer:
         if self._stored:
             self._shard.sealed()
 
-    def _upkeep(self) -> None:
+    def _upkeep(self, park_us: int) -> None:
         """Compact, forget and vacuum once a day of wall time."""
         today = wall_us() // DAY_US
         if today == self._upkeep_day:
             return
         self._upkeep_day = today
         self._memory.compact_due(wall_us())
-        self._memory.retain(wall_us())
+        self._memory.retain(park_us, wall_us())
         self._memory.vacuum(wall_us())
 
 

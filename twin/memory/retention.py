@@ -7,14 +7,16 @@ from twin.memory.manifest import ManifestRow
 from twin.memory.settings import DAY_US, MINUTE_US, SECOND_US, MemorySettings
 
 
-def limits_us(settings: MemorySettings, now_us: int) -> Mapping[str, int]:
+def limits_us(settings: MemorySettings, park_us: int) -> Mapping[str, int]:
     """Table name to the time before which its rows may go [us since 1970]; hours never go.
+
+    Rows are dated in park time, so it is park time that makes them old.
 
     Samples stay ``late_days`` longer than promised: the latest row that is still accepted must
     find the samples of its minute.
     """
-    raw = now_us - (settings.raw_days + settings.late_days) * DAY_US
-    minute = now_us - settings.minute_days * DAY_US
+    raw = park_us - (settings.raw_days + settings.late_days) * DAY_US
+    minute = park_us - settings.minute_days * DAY_US
     return {"raw": raw // MINUTE_US * MINUTE_US, "minute": minute, "coverage": minute}
 
 

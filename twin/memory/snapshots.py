@@ -11,6 +11,8 @@ from twin.failpoint import Failpoint, never
 from twin.memory.fsync import fsync_folder, write_durably
 
 FOLDER: Final = "snapshots"
+KEPT: Final = 2
+"""Newest snapshots that no age removes: the journal is trimmed to the one before the last."""
 _MAGIC: Final = b"PTSN"
 _HEAD: Final = struct.Struct("<4sqqQI")
 _SUFFIX: Final = ".snapshot"
@@ -68,9 +70,10 @@ class Snapshots:
         """Files of all snapshots, oldest first."""
         return sorted(self.folder.glob(f"*{_SUFFIX}"))
 
-    def drop_before(self, at_us: int) -> int:
-        """Remove snapshots older than a time; return how many."""
-        old = [p for p in self.paths() if _at_us(p) < at_us]
+    def drop_before(self, at_us: int, keep: int = KEPT) -> int:
+        """Remove snapshots older than a time, but not the newest ones; return how many."""
+        paths = self.paths()
+        old = [p for p in paths[: max(len(paths) - keep, 0)] if _at_us(p) < at_us]
         for path in old:
             path.unlink()
         if old:

@@ -234,16 +234,25 @@ class Memory(History):
                 done += 1
         return done
 
-    def retain(self, now_us: int) -> ManifestRow:
-        """Forget what is older than the settings keep: whole files of samples and minutes."""
+    def retain(self, park_us: int, now_us: int) -> ManifestRow:
+        """Forget what is older than the settings keep: whole files of samples and minutes.
+
+        Parameters
+        ----------
+        park_us
+            Park time [us since 1970]: rows and snapshots are as old as it says, and a demo's park
+            may live in another season than we.
+        now_us
+            Wall time [us since 1970].
+        """
         with self._write:
             self._roll_back()
-            limits = retention.limits_us(self.settings, now_us)
+            limits = retention.limits_us(self.settings, park_us)
             edits = {
                 name: Edit(remove=[f for f in self._files(name) if f.end_us < limit])
                 for name, limit in limits.items()
             }
-            self._snapshots.drop_before(now_us - self.settings.raw_days * DAY_US)
+            self._snapshots.drop_before(park_us - self.settings.raw_days * DAY_US)
             if not any(edit.remove for edit in edits.values()):
                 return self.manifest
             return self._publish(

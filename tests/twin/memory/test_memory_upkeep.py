@@ -169,21 +169,42 @@ def test_retention_forgets_samples_then_minutes_and_keeps_hours(tmp_path: Path) 
     hours = frame(memory.read_rollup(cut_of(memory, until), TAGS, T0 - D, until, H))
     memory.put_snapshot(T0, 1, b"old")
     memory.put_snapshot(T0 + 4 * D, 2, b"new")
-    memory.retain(until)
+    memory.put_snapshot(T0 + 4 * D + H, 3, b"newest")
+    memory.retain(until, until)
     cut = cut_of(memory, until)
     first = memory.read_raw(cut, TAGS, T0 - D, until)["at"][0].value
     assert first >= T0 + 3 * D - 12 * H
     assert min(f.end_us for f in memory.files(memory.manifest, "minute")) >= T0 + 2 * D
     assert_frame_equal(frame(memory.read_rollup(cut, TAGS, T0 - D, until, H)), hours)
     assert memory.snapshot_before(T0 + D) is None
-    assert memory.snapshot_before(until).data == b"new"
+    assert memory.snapshot_before(T0 + 4 * D).data == b"new"
+
+
+def test_a_park_that_lives_in_the_past_keeps_what_it_remembers(tmp_path: Path) -> None:
+    # its third day ends while on the wall it is 400 days later
+    memory = filled(tmp_path / "memory", range(3))
+    until, files = T0 + 3 * D, memory.files(memory.manifest, "raw")
+    for day in range(3):
+        memory.put_snapshot(T0 + day * D, day, b"state")
+    memory.retain(until, until + 400 * D)
+    assert memory.files(memory.manifest, "raw") == files
+    assert len(memory.snapshot_files()) == 3
+
+
+def test_the_newest_two_snapshots_outlive_every_age(tmp_path: Path) -> None:
+    memory = Memory.open(tmp_path / "memory")
+    for day in range(4):
+        memory.put_snapshot(T0 + day * D, day + 1, b"state")
+    memory.retain(T0 + 4000 * D, T0 + 4000 * D)
+    assert [memory.snapshot_before(T0 + day * D).offset for day in (2, 3)] == [3, 4]
+    assert len(memory.snapshot_files()) == 2
 
 
 def test_a_late_row_for_a_minute_whose_samples_are_gone_leaves_its_rollup(tmp_path: Path) -> None:
     memory = filled(tmp_path / "memory", range(2), raw_days=1, late_days=0)
     now = T0 + 40 * D
     before = frame(memory.read_rollup(cut_of(memory, now), [1], T0, T0 + H, H))
-    memory.retain(now)
+    memory.retain(now, now)
     seal_all(memory, [Row(tag=1, at_us=T0, value=-99.0)], now)
     after = frame(memory.read_rollup(cut_of(memory, now), [1], T0, T0 + H, H))
     assert_frame_equal(after, before)
