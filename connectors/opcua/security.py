@@ -6,6 +6,7 @@ not used: without a validator it accepts every certificate, an empty trust folde
 compares serial numbers of any issuer, and keys are written readable for all.
 """
 
+import ipaddress
 import os
 import socket
 import stat
@@ -64,6 +65,17 @@ class Verdict:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A certificate a peer has shown: who it says it is, and whether somebody trusts it."""
+
+    fingerprint: str
+    trusted: bool
+    application_uri: str
+    subject: str
+    not_after: datetime
+
+
 def fingerprint_of(certificate: x509.Certificate) -> str:
     """SHA-256 fingerprint, upper case hexadecimal without separators."""
     return certificate.fingerprint(hashes.SHA256()).hex().upper()
@@ -81,11 +93,61 @@ def first_certificate(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der[:length])
 
 
-class Pki:
-    """Our certificate, and whom we trust."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """Which side of a connection we are, and what our peer is: names, and usages of certificates.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Parameters
+    ----------
+    peer
+        What the other side is called in messages.
+    name
+        Common name of our own certificate, and the last words of its application URI.
+    own_usages, peer_usage
+        Extended key usages of our certificate, and the one a peer's must allow.
+    trust
+        How a person trusts a peer; ``{}`` is the fingerprint.
+    """
+
+    peer: str
+    name: str
+    own_usages: tuple[x509.ObjectIdentifier, ...]
+    peer_usage: x509.ObjectIdentifier
+    trust: str
+
+
+GATEWAY: Final = Side(
+    peer="server",
+    name="gateway",
+    own_usages=(ExtendedKeyUsageOID.CLIENT_AUTH,),
+    peer_usage=ExtendedKeyUsageOID.SERVER_AUTH,
+    trust="compare the fingerprint with the one the server shows, then "
+    "`parktwin endpoint trust … {}`",
+)
+"""We read servers."""
+SERVER: Final = Side(
+    peer="client",
+    name="server",
+    own_usages=(ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
+    peer_usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+    trust="compare the fingerprint with the one the client shows, then `parktwin opcua trust {}`",
+)
+"""Clients read us."""
+
+
+class Pki:
+    """Our certificate, and whom we trust.
+
+    Parameters
+    ----------
+    folder
+        The folder with own, trusted, issuers, rejected and crl.
+    side
+        Whether we read servers or serve clients.
+    """
+
+    def __init__(self, folder: Path, side: Side = GATEWAY) -> None:
+        self._folder, self._side = folder, side
 
     def own(self, now: datetime) -> OwnCertificate:
         """Our certificate; it is made when there is none, and renewed when it has expired.
@@ -99,7 +161,8 @@ class Pki:
         path, key_path = self._folder / "own" / "cert.der", self._folder / "own" / "key.pem"
         if not path.exists() or not key_path.exists():
             host = socket.gethostname()
-            self._make(f"urn:{host}:parktwin:gateway:{uuid.uuid4().hex[:12]}", _new_key(), now)
+            uri = f"urn:{host}:parktwin:{self._side.name}:{uuid.uuid4().hex[:12]}"
+            self._make(uri, _new_key(), now)
         certificate = x509.load_der_x509_certificate(path.read_bytes())
         if certificate.not_valid_after_utc <= now:
             key = serialization.load_pem_private_key(key_path.read_bytes(), None)
@@ -115,29 +178,30 @@ class Pki:
             not_after=certificate.not_valid_after_utc,
         )
 
-    def judge(self, der: bytes, application_uri: str, now: datetime) -> Verdict:
-        """Whether a server's certificate is good; an untrusted one is saved in ``rejected``.
+    def judge(self, der: bytes, application_uri: str | None, now: datetime) -> Verdict:
+        """Whether a peer's certificate is good; an untrusted one is saved in ``rejected``.
 
         Parameters
         ----------
         der
-            Certificate, or chain with the certificate first, as the server sent it.
+            Certificate, or chain with the certificate first, as the peer sent it.
         application_uri
-            ApplicationUri of the server's endpoint description.
+            ApplicationUri the peer calls itself by; None where that was checked before.
         now
             Wall time, aware.
         """
+        peer = self._side.peer
         try:
             certificate = first_certificate(der)
         except ValueError:
             return Verdict(
                 ok=False,
                 fingerprint="",
-                reason="broken: the server's certificate cannot be read",
-                remedy="renew the certificate on the server",
+                reason=f"broken: the {peer}'s certificate cannot be read",
+                remedy=f"renew the certificate on the {peer}",
             )
         mark = fingerprint_of(certificate)
-        fault = _unusable(certificate, application_uri, now)
+        fault = _unusable(certificate, application_uri, now, self._side)
         if fault is not None:
             return Verdict(ok=False, fingerprint=mark, reason=fault[0], remedy=fault[1])
         trusted = {fingerprint_of(c) for c in self._certificates("trusted")}
@@ -148,7 +212,7 @@ class Pki:
                 ok=False,
                 fingerprint=mark,
                 reason="revoked: its issuer revoked this certificate",
-                remedy="renew the certificate on the server",
+                remedy=f"renew the certificate on the {peer}",
             )
         if self._issued_by_trusted(certificate, trusted, now):
             return Verdict(ok=True, fingerprint=mark)
@@ -157,9 +221,22 @@ class Pki:
             ok=False,
             fingerprint=mark,
             reason=f"untrusted: nobody has trusted certificate {mark} yet",
-            remedy="compare the fingerprint with the one the server shows, then "
-            f"`parktwin endpoint trust … {mark}`",
+            remedy=self._side.trust.format(mark),
         )
+
+    def seen(self) -> list[Seen]:
+        """Peers whose certificates were seen, the trusted ones first."""
+        return [
+            Seen(
+                fingerprint=fingerprint_of(certificate),
+                trusted=name == "trusted",
+                application_uri=_application_uri(certificate),
+                subject=certificate.subject.rfc4514_string(),
+                not_after=certificate.not_valid_after_utc,
+            )
+            for name in ("trusted", "rejected")
+            for certificate in self._certificates(name)
+        ]
 
     def trust(self, fingerprint: str) -> None:
         """Trust a certificate that was seen (it is in ``rejected``).
@@ -197,7 +274,7 @@ class Pki:
         path.replace(self._folder / "rejected" / path.name)
 
     def _make(self, application_uri: str, key: rsa.RSAPrivateKey, now: datetime) -> None:
-        certificate = _self_signed(application_uri, key, now)
+        certificate = _self_signed(application_uri, key, now, self._side)
         pem = key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -391,41 +468,49 @@ def _private_text(path: Path, where: str) -> str:
 
 
 def _unusable(
-    certificate: x509.Certificate, application_uri: str, now: datetime
+    certificate: x509.Certificate, application_uri: str | None, now: datetime, side: Side
 ) -> tuple[str, str] | None:
     if certificate.not_valid_before_utc > now:
         return (
             f"expired: valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
-            "set the clock of the server and of this machine",
+            f"set the clock of the {side.peer} and of this machine",
         )
     if _expired(certificate, now):
         return (
             f"expired: since {certificate.not_valid_after_utc:%Y-%m-%d} UTC",
-            "renew the certificate on the server, then trust the new one",
+            f"renew the certificate on the {side.peer}, then trust the new one",
         )
-    if application_uri not in _uris(certificate):
+    if application_uri is not None and application_uri not in _uris(certificate):
         return (
             f"wrong application: it is made for {', '.join(_uris(certificate)) or 'nobody'}, "
-            f"the server calls itself {application_uri}",
-            "renew the certificate on the server with its own ApplicationUri",
+            f"the {side.peer} calls itself {application_uri}",
+            f"renew the certificate on the {side.peer} with its own ApplicationUri",
         )
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS:
-        return ("weak: its key has less than 2048 bits", "renew the certificate on the server")
+        return (
+            "weak: its key has less than 2048 bits",
+            f"renew the certificate on the {side.peer}",
+        )
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return None
-    if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
-        return ("unusable: it is not made for a server", "renew the certificate on the server")
+    if side.peer_usage not in usage:
+        return (
+            f"unusable: it is not made for a {side.peer}",
+            f"renew the certificate on the {side.peer}",
+        )
     return None
 
 
-def _self_signed(application_uri: str, key: rsa.RSAPrivateKey, now: datetime) -> x509.Certificate:
+def _self_signed(
+    application_uri: str, key: rsa.RSAPrivateKey, now: datetime, side: Side
+) -> x509.Certificate:
     """Application instance certificate as OPC UA Part 6, 6.2.2 asks for it."""
     name = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, "parktwin gateway"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"parktwin {side.name}"),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "parktwin"),
         ]
     )
@@ -440,7 +525,13 @@ def _self_signed(application_uri: str, key: rsa.RSAPrivateKey, now: datetime) ->
         encipher_only=False,
         decipher_only=False,
     )
-    names = [x509.UniformResourceIdentifier(application_uri), x509.DNSName(socket.gethostname())]
+    names: list[x509.GeneralName] = [
+        x509.UniformResourceIdentifier(application_uri),
+        x509.DNSName(socket.gethostname()),
+    ]
+    if ExtendedKeyUsageOID.SERVER_AUTH in side.own_usages:
+        loopback = ipaddress.ip_address("127.0.0.1")
+        names += [x509.DNSName("localhost"), x509.IPAddress(loopback)]
     public = key.public_key()
     return (
         x509.CertificateBuilder()
@@ -452,7 +543,7 @@ def _self_signed(application_uri: str, key: rsa.RSAPrivateKey, now: datetime) ->
         .not_valid_after(now + timedelta(days=_OWN_DAYS))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(side.own_usages), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
