@@ -3,6 +3,11 @@
 A mark is set at local midnight and at each full quarter hour, at the first tick on or after it;
 its own time is kept, so lengths are exact even when ticks are rare. Only the tags that figures
 need are kept. Everything here is part of the snapshot of the twin.
+
+What is told after a mark may be about the time before it: the first sample of a tag, which is
+older than the tick that took it, a value a server has held for hours, the rows of a buffer. Its
+seconds would count for the window after the mark, so a mark is settled at every later tick: what
+a window holds beyond its own length is moved before the mark.
 """
 
 import base64
@@ -15,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from twin.fold import COUNTER
 from twin.state import ShardState, Totals
 
 Floats = npt.NDArray[np.float64]
@@ -23,7 +29,8 @@ QUARTER_US: Final = 15 * 60 * 1_000_000
 QUARTERS_KEPT: Final = 5
 CODES: Final = 4
 """State codes whose seconds are kept: those of OPC 40001-1."""
-_COUNTER: Final = 1
+_DUST_S: Final = 1e-3
+"""Less than this is the rounding of sums of seconds, not time that counts twice [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,7 @@ class Mark:
         cls, state: ShardState, totals: Totals, slots: npt.NDArray[np.int64], now_us: int
     ) -> "Mark":
         """Copy the sums of the tags in those dense slots."""
-        counter = state.kind[slots] == _COUNTER
+        counter = state.kind[slots] == COUNTER
         return cls(
             at_us=now_us,
             total=np.where(counter, totals.increase[slots], totals.integral[slots]),
@@ -77,6 +84,39 @@ class Mark:
             good_s=np.where(known, self.good_s[at], now.good_s),
             covered_s=np.where(known, self.covered_s[at], now.covered_s),
             code_s=np.where(known[:, None], self.code_s[at], now.code_s),
+        )
+
+    def settled(self, now: "Mark", counter: npt.NDArray[np.bool_]) -> "Mark":
+        """The same mark, moved on where more happened up to `now` than the time since can hold.
+
+        The time beyond it was before the mark, and so was its share of every sum; of a counter
+        only whole units are taken, because a part is not made in halves.
+
+        Parameters
+        ----------
+        now
+            The sums now.
+        counter
+            Which of the tags are counters.
+        """
+        seconds = max(now.at_us - self.at_us, 0) / 1e6
+        window = Window.between(self, now)
+        covered, good, codes = (
+            part[:-1] for part in (window.covered_s, window.good_s, window.code_s)
+        )
+        least = np.minimum(np.minimum(covered, good), codes.min(axis=1, initial=0.0))
+        over = np.maximum(covered - seconds, np.maximum(good - covered, codes.sum(axis=1) - good))
+        places = np.flatnonzero((over > _DUST_S) | (least < -_DUST_S))
+        if not len(places):
+            return self
+        within = _within(window, places, counter[places], seconds)
+        told = (now.total, now.good_s, now.covered_s, now.code_s)
+        moved = [part.copy() for part in (self.total, self.good_s, self.covered_s, self.code_s)]
+        for part, sums, held in zip(moved, told, within, strict=True):
+            part[places] = sums[places] - held
+        total, good_s, covered_s, code_s = moved
+        return Mark(
+            at_us=self.at_us, total=total, good_s=good_s, covered_s=covered_s, code_s=code_s
         )
 
 
@@ -115,6 +155,22 @@ class Window:
             covered_s=np.append(second.covered_s - first.covered_s, 0.0),
             code_s=np.vstack([second.code_s - first.code_s, np.zeros(CODES)]),
         )
+
+
+def _within(
+    window: Window, places: npt.NDArray[np.int64], counter: npt.NDArray[np.bool_], seconds: float
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Total, good, covered and code seconds of some tags, cut to what a window can hold."""
+    told = window.covered_s[places]
+    covered = np.clip(told, 0.0, seconds)
+    share = np.divide(covered, told, out=np.ones(len(places)), where=told > seconds)
+    good = np.clip(window.good_s[places] * share, 0.0, covered)
+    codes = np.maximum(window.code_s[places] * share[:, None], 0.0)
+    sums = codes.sum(axis=1)
+    codes *= np.divide(good, sums, out=np.ones(len(places)), where=sums > good)[:, None]
+    before = window.total[places] * (1.0 - share)
+    total = window.total[places] - np.where(counter, np.floor(before + 1e-6), before)
+    return total, good, covered, codes
 
 
 @dataclass(slots=True)
@@ -168,6 +224,12 @@ class Marks:
         self.midnight = self.midnight.moved(places, now) if self.midnight is not None else None
         self.quarters = [mark.moved(places, now) for mark in self.quarters]
         self.tags = tags
+
+    def settle(self, now: Mark, counter: npt.NDArray[np.bool_]) -> None:
+        """Move what was told since each mark about the time before it to where it belongs."""
+        if self.midnight is not None:
+            self.midnight = self.midnight.settled(now, counter)
+        self.quarters = [mark.settled(now, counter) for mark in self.quarters]
 
     def quarter_due(self, now_us: int) -> bool:
         """Whether a quarter hour began since the newest mark."""

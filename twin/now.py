@@ -13,6 +13,7 @@ from twin.estimate import Estimates
 from twin.figure_specs import FigureLayout, layout_of
 from twin.figures import FigureSpec, Now
 from twin.flow_now import FlowNow
+from twin.fold import COUNTER
 from twin.marks import QUARTER_US, Mark, Marks, Window
 from twin.moment import HOUR_S, Moment, Page
 from twin.output_now import OutputNow
@@ -71,7 +72,7 @@ class FigureBook:
         return self._atlas
 
     def advance(self, state: ShardState, totals: Totals, marks: Marks, now_us: int) -> Mark:
-        """Set the marks that are due; close the quarter hours that ended.
+        """Settle the marks, set those that are due, and close the quarter hours that ended.
 
         Returns
         -------
@@ -81,6 +82,7 @@ class FigureBook:
         atlas = self.atlas(state)
         now = Mark.take(state, totals, atlas.kept, now_us)
         marks.follow(atlas.tags, now)
+        marks.settle(now, state.kind[atlas.kept] == COUNTER)
         if marks.quarter_due(now_us):
             if marks.quarters:
                 self._close_quarter(atlas, Window.between(marks.quarters[-1], now), marks)
