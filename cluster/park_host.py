@@ -23,7 +23,7 @@ from cluster.replay import record
 from cluster.wanted import read_wanted
 from connectors.clock import wall_us
 from connectors.coverage import KIND_COVERAGE, KIND_KEY
-from models.errors import DiskLow, ShardOwned, TwinError, Unavailable
+from models.errors import ClockHeld, DiskLow, ShardOwned, TwinError, Unavailable
 from twin.alarms import Alarm
 from twin.delivery import Delivered
 from twin.disk import OsDisk
@@ -288,8 +288,8 @@ class ParkHost:
             return
         try:
             self._shard.deliver(SOURCE, self._figure_session, self._figure_seq + 1, batch, now_us)
-        except DiskLow:
-            return  # measured samples are refused too: the next figures come when there is room
+        except (DiskLow, ClockHeld):
+            return  # measured samples are refused too: the next figures come when they do
         self._figure_seq += 1
 
     def _figures(self) -> Now:

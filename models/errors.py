@@ -146,6 +146,18 @@ class DiskLow(Unavailable):
         self.folder, self.free_fraction = folder, free_fraction
 
 
+class ClockHeld(Unavailable):
+    """Park time jumped so far ahead that it is not believed yet."""
+
+    def __init__(self, ahead_s: float) -> None:
+        super().__init__(
+            f"park time jumped {ahead_s / 86_400:.1f} days ahead and is held",
+            "check this machine's clock; a time that stays is believed soon",
+        )
+        self.args = (ahead_s,)
+        self.ahead_s = ahead_s
+
+
 class Refused(TwinError):
     """Not allowed, or unsafe to do.
 

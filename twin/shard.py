@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.errors import Corrupt, DiskLow, InputError, NewerFormat, Refused, Unavailable
+from models.errors import (
+    ClockHeld,
+    Corrupt,
+    DiskLow,
+    InputError,
+    NewerFormat,
+    Refused,
+    Unavailable,
+)
 from twin.delivery import AlreadyHave, BatchId, Delivered, Expect, Inbox
 from twin.disk import Buffer, Disk
 from twin.effects import Effect, ShardLogic
@@ -93,13 +101,31 @@ class ShardMemory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSettings:
-    """Limits of a shard."""
+    """Limits of a shard.
+
+    Parameters
+    ----------
+    raw_retention_s, future_s
+        Source times are believed so far back, and so far ahead of park now [s].
+    min_free_fraction
+        Free part of the disk below which nothing is acknowledged.
+    segment_bytes
+        Length of a journal segment.
+    snapshot_every_s
+        Park time between two snapshots [s].
+    jump_s, jump_ticks
+        Park time that is further ahead at once than `jump_s` [s] is held until so many ticks in a
+        row say it: a glitch of the clock passes without a trace, a machine that slept or was off
+        waits that long.
+    """
 
     raw_retention_s: float = 35 * 86_400.0
     future_s: float = 300.0
     min_free_fraction: float = 0.05
     segment_bytes: int = 64 * 2**20
     snapshot_every_s: float = 3600.0
+    jump_s: float = 2 * 86_400.0
+    jump_ticks: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +210,7 @@ class Shard:
         self._term: Term | None = None
         self._kept_offset = self._kept_before = 0
         self._kept_us = 0
+        self._ahead_us = self._ahead_ticks = 0
         self._refusal: InputError | None = None
 
     @classmethod
@@ -270,11 +297,13 @@ class Shard:
         DiskLow
             When less than 5 % of the disk is free.
         Unavailable
-            When the disk fails. After any error but Refused, the source may send the batch again.
+            When the disk fails, or park time is held (`ClockHeld`, see `ShardSettings`). After any
+            error but Refused, the source may send the batch again.
         """
         answer = self._answer(source, session, seq)
         if answer is not None:
             return answer
+        self._need_time(now_us)
         delivery = Delivery(source=source, session=session, seq=seq, now_us=now_us)
         ready, rows, delivery = self._prepared(_checked(batch), delivery)
         self._failpoint("deliver.before_journal")
@@ -297,6 +326,7 @@ class Shard:
         if answer is not None:
             return answer
         checked_coverage(rows)
+        self._need_time(now_us)
         delivery = Delivery(source=source, session=session, seq=seq, now_us=now_us)
         effects = self._commit([(RecordKind.COVERAGE, pack_batch(rows, delivery))])
         return Delivered(session=session, acked_seq=seq, effects=effects)
@@ -320,7 +350,11 @@ class Shard:
         return effects
 
     def tick(self, now_us: int) -> tuple[Effect, ...]:
-        """Let park time pass and the logic look at the state; works below the disk mark too."""
+        """Let park time pass and the logic look at the state; works below the disk mark too.
+
+        Time that is far ahead is held, and told, until enough ticks say it (`ShardSettings`); park
+        time stands still meanwhile.
+        """
         return self._commit([(RecordKind.TICK, pack_plain({"now": now_us}))])
 
     def apply_park(self, bindings: Iterable[Binding], park_text: str, now_us: int) -> Applied:
@@ -337,6 +371,7 @@ class Shard:
         """
         for logic in self._logic:
             logic.check(park_text)
+        now_us = self._believed(now_us)
         rows, changes = self.dictionary.plan(bindings, now_us)
         digest = hashlib.sha256(park_text.encode()).hexdigest()
         records: list[tuple[int, Buffer]] = []
@@ -406,7 +441,7 @@ class Shard:
         manifest = memory.manifest
         self._tail.drop(manifest.offset)
         every_us = self._settings.snapshot_every_s * 1e6
-        if self._kept_offset == 0 or self.now_us - self._kept_us >= every_us:
+        if self._kept_offset == 0 or abs(self.now_us - self._kept_us) >= every_us:
             memory.put_snapshot(self.now_us, self.offset, self.snapshot())
             self._kept_before = self._kept_offset
             self._kept_offset, self._kept_us = self.offset, self.now_us
@@ -439,6 +474,36 @@ class Shard:
                 return Delivered(session=session, expect=wanted)
         self._need_room()
         return None
+
+    def _need_time(self, now_us: int) -> None:
+        """Take nothing at a time that is not believed: its source times could not be judged."""
+        if self._is_far(now_us):
+            raise ClockHeld((now_us - self.now_us) / 1e6)
+
+    def _is_far(self, now_us: int) -> bool:
+        return self.now_us > 0 and now_us - self.now_us > self._settings.jump_s * 1e6
+
+    def _believed(self, now_us: int) -> int:
+        """A park time, or the newest one believed where it is too far ahead of it."""
+        return self.now_us if self._is_far(now_us) else now_us
+
+    def _pass(self, record: str, now_us: int) -> tuple[int, tuple[Effect, ...]]:
+        """The park time of a tick, and what is to be told of a jump of the clock."""
+        if not self._is_far(now_us):
+            self._ahead_us = self._ahead_ticks = 0
+            return now_us, ()
+        steady = 0 <= now_us - self._ahead_us <= self._settings.jump_s * 1e6
+        self._ahead_ticks = self._ahead_ticks + 1 if self._ahead_ticks and steady else 1
+        self._ahead_us = now_us
+        believed = self._ahead_ticks >= self._settings.jump_ticks
+        effects: tuple[Effect, ...] = ()
+        if believed or self._ahead_ticks == 1:
+            kind = "clock.jumped" if believed else "clock.held"
+            data = {"from_us": self.now_us, "to_us": now_us}
+            effects = (Effect(id=f"{record}/{kind}", at_us=self.now_us, kind=kind, data=data),)
+        if believed:
+            self._ahead_us = self._ahead_ticks = 0
+        return now_us if believed else self.now_us, effects
 
     def _sealed(self) -> ManifestRow:
         return NOTHING_SEALED if self._memory is None else self._memory.manifest
@@ -507,7 +572,11 @@ class Shard:
             case RecordKind.COVERAGE:
                 return self._take_coverage(record)
         data = unpack_plain(record.payload)
-        now_us = data["now"]
+        told: tuple[Effect, ...] = ()
+        if record.kind == RecordKind.TICK:
+            now_us, told = self._pass(f"{self.park}/{record.offset}", data["now"])
+        else:
+            now_us = self._believed(data["now"])
         self.now_us = max(self.now_us, now_us)
         match record.kind:
             case RecordKind.TAGS:
@@ -519,7 +588,8 @@ class Shard:
                 self.park_text, self.park_hash = data["text"], data["hash"]
                 self._teach()
             case RecordKind.TICK:
-                return [e for logic in self._logic for e in logic.tick(self.state, now_us)]
+                ticks = (logic.tick(self.state, now_us) for logic in self._logic)
+                return [*told, *(effect for effects in ticks for effect in effects)]
             case RecordKind.COMMAND:
                 return self._obey(data["data"], now_us)
             case _:
@@ -557,7 +627,7 @@ class Shard:
 
     def _delivered(self, delivery: Delivery) -> None:
         self._inbox.accepted(delivery.source, delivery.session, delivery.seq)
-        self.now_us = max(self.now_us, delivery.now_us)
+        self.now_us = max(self.now_us, self._believed(delivery.now_us))
 
     def _obey(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:
         """Let every logic see a command; remember the first that cannot obey."""
@@ -631,6 +701,7 @@ class Shard:
         self._inbox = Inbox(plain["delivered"])
         self.park_text, self.park_hash = plain["park_text"], plain["park_hash"]
         self.now_us = plain["now"]
+        self._ahead_us, self._ahead_ticks = plain.get("ahead", (0, 0))
         for logic in self._logic:
             logic.restore(plain["logic"].get(logic.name, {}))
         self._teach()
@@ -645,6 +716,7 @@ class Shard:
         return {
             "park": self.park,
             "now": self.now_us,
+            **({"ahead": [self._ahead_us, self._ahead_ticks]} if self._ahead_ticks else {}),
             "tags": [row.as_dict() for row in self.dictionary.rows],
             "delivered": {name: list(map(list, ids)) for name, ids in self._inbox.last.items()},
             "park_text": self.park_text,

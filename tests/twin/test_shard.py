@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import (
+    ClockHeld,
     Corrupt,
     DiskLow,
     InputError,
@@ -284,6 +285,57 @@ def test_no_row_with_a_bad_clock_is_lost_and_none_overtakes(rows):
     assert (at_us >= NOW + np.array(seen)).all()
     for tag in set(tags):
         assert (np.diff(at_us[np.array(tags) == tag]) > 0).all()
+
+
+YEARS_3 = 3 * 365 * 86_400 * S
+
+
+def test_one_tick_years_ahead_leaves_park_time_where_it_is_and_is_told():
+    disk, memory = SimDisk(), Store()
+    shard = ready(disk, memory=memory)
+    shard.tick(NOW)
+    (effect,) = shard.tick(NOW + YEARS_3)
+    assert (effect.kind, effect.data["to_us"]) == ("clock.held", NOW + YEARS_3)
+    with pytest.raises(ClockHeld, match="is held"):
+        shard.deliver("gw", 1, 1, power((1, 5.0)), NOW + YEARS_3)
+    with pytest.raises(ClockHeld):
+        shard.cover("gw", 1, 1, gap(0, 1), NOW + YEARS_3)
+    shard.command({"do": "nothing"}, NOW + YEARS_3)
+    shard.apply_park((*BINDINGS, Binding(path="p/new")), "", NOW + YEARS_3)
+    assert shard.now_us == NOW
+    assert shard.dictionary.of_path("p/new").valid_from_us == NOW
+    assert shard.tick(NOW + S) == ()
+    # the batch that was refused is taken as it came
+    assert shard.deliver("gw", 1, 1, power((1, 5.0)), NOW + S).acked_seq == 1
+    assert shard.now_us == NOW + S
+    again = reopened(disk, memory=memory)
+    assert (again.now_us, again.digest()) == (NOW + S, shard.digest())
+
+
+@pytest.mark.parametrize("restart_after", [0, 7, 29])
+def test_a_machine_that_was_off_for_years_goes_on_after_some_ticks(restart_after):
+    disk = SimDisk()
+    shard = ready(disk)
+    shard.tick(NOW)
+    kinds = []
+    for k in range(30):
+        kinds += [e.kind for e in shard.tick(NOW + YEARS_3 + 60 * k * S)]
+        if k == restart_after:
+            shard = reopened(disk)
+    assert kinds == ["clock.held", "clock.jumped"]
+    later = NOW + YEARS_3 + 29 * 60 * S
+    assert shard.now_us == later
+    assert shard.deliver("gw", 1, 1, power((0, 1.0)), later + S).acked_seq == 1
+
+
+@given(steps=st.lists(st.integers(1, 86_400), min_size=1, max_size=20))
+def test_a_fast_demo_and_a_machine_that_slept_for_a_day_are_never_held(steps):
+    shard, now_us = ready(), NOW
+    shard.tick(now_us)
+    for step in steps:
+        now_us += step * S
+        assert not [e for e in shard.tick(now_us) if e.kind.startswith("clock.")]
+    assert shard.now_us == now_us
 
 
 def test_a_misclocked_row_does_not_hide_the_newer_state_after_a_replay_either():
