@@ -115,7 +115,7 @@ def _refolded(new: pa.Table, again: Pieces, kinds: Mapping[int, Kind], sealed: S
         return EMPTY
     wanted = key(again.tag, again.bucket(MINUTE_US))
     parts = [_in_buckets(new, wanted)]
-    for tags, since_us, until_us in _spans(again, MINUTE_US):
+    for tags, since_us, until_us in spans(again, MINUTE_US):
         parts.append(_in_buckets(sealed.samples(tags, since_us, until_us), wanted))
     whole = rows.effective(rows.ordered(pa.concat_tables(parts)))
     return fold(samples_as_pieces(whole, kinds), MINUTE_US)
@@ -143,7 +143,7 @@ def _hours(minutes: Pieces, again: Pieces, after: Pieces, sealed: Sealed) -> tup
         np.flatnonzero(np.isin(key(partial.tag, partial.bucket(HOUR_US)), dirty))
     )
     parts = [EMPTY]
-    for tags, since_us, until_us in _spans(of_dirty, HOUR_US):
+    for tags, since_us, until_us in spans(of_dirty, HOUR_US):
         found = sealed.rollups(MINUTE, tags, since_us, until_us)
         parts.append(_pieces_in(found, dirty))
     stored = in_order(concat(parts))
@@ -160,14 +160,14 @@ def _rows_of(sealed: Sealed, spec: TableSpec, wanted: Pieces) -> Pieces:
     """Rows the table already has for the buckets of the wanted pieces, in order."""
     keys = key(wanted.tag, wanted.bucket(spec.bucket_us))
     parts = [EMPTY]
-    for tags, since_us, until_us in _spans(wanted, spec.bucket_us):
+    for tags, since_us, until_us in spans(wanted, spec.bucket_us):
         found = sealed.rollups(spec, tags, since_us, until_us)
         hit = np.isin(key(found.tag, found.bucket(spec.bucket_us)), keys)
         parts.append(found.take(np.flatnonzero(hit)))
     return in_order(concat(parts))
 
 
-def _spans(pieces: Pieces, bucket_us: int) -> list[tuple[Ints, int, int]]:
+def spans(pieces: Pieces, bucket_us: int) -> list[tuple[Ints, int, int]]:
     """Tags and time ranges that cover the buckets of the pieces, one per run of hours.
 
     A late sample of last month beside today's must not make a reader open all files between.
@@ -179,14 +179,14 @@ def _spans(pieces: Pieces, bucket_us: int) -> list[tuple[Ints, int, int]]:
     distinct = np.unique(hour)
     run = np.cumsum(np.append([0], np.diff(distinct) > 1))
     run_of = run[np.searchsorted(distinct, hour)]
-    spans = []
+    found = []
     for r in range(int(run[-1]) + 1):
         inside = run_of == r
-        spans.append(
+        found.append(
             (
                 np.unique(pieces.tag[inside]),
                 int(bucket[inside].min()),
                 int(bucket[inside].max()) + bucket_us,
             )
         )
-    return spans
+    return found

@@ -1,7 +1,7 @@
 """Reading: sealed files of exactly one version, joined with the tail that came after them."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from models.errors import InputError, NotFound
 from twin.memory import merge, rollup, rows
+from twin.memory.blind import Blinds, cut_holds, with_gap_inside
 from twin.memory.deltalog import DeltaLog, FileList, SealedFile, holds_any
 from twin.memory.manifest import Cut, ManifestRow
 from twin.memory.rollup import EMPTY, Pieces
@@ -434,6 +435,7 @@ class History:
         known_at_us: int | None = None,
         columns: Sequence[str] | None = None,
         points: int | None = None,
+        blinds: Blinds | None = None,
     ) -> pa.Table:
         """Windows of tags: [since + k every, since + (k + 1) every), the last one cut at until.
 
@@ -457,6 +459,9 @@ class History:
         points
             Most windows per tag, at least 4; of a tag that has more those stay that keep its
             shape and its extremes (`twin.memory.windows.windows`).
+        blinds
+            When tags were not heard: such time is neither covered nor good. Exact as long as
+            samples are kept, to the minute after that; None when they always were.
 
         Returns
         -------
@@ -487,10 +492,13 @@ class History:
         )
         asked = _checked_columns(columns)
         known_kinds = self._kinds(cut, wanted, kinds or {})
+        away = {tag: blind for tag, blind in (blinds or {}).items() if tag in wanted}
         if known_at_us is None:
-            parts = self._parts(cut, frame, known_kinds, asked)
+            parts = self._parts(cut, frame, known_kinds, asked, away)
         else:
             parts = iter([self._known_pieces(cut, frame, known_kinds, known_at_us)])
+        if away:
+            parts = cut_holds(parts, frame.tags, frame.end_us, away)
         return windows(parts, frame, asked, points)
 
     def read_coverage(
@@ -532,7 +540,12 @@ class History:
         return sealed | dict(kinds)
 
     def _parts(
-        self, cut: Cut, frame: Frame, kinds: Mapping[int, Kind], asked: Sequence[str]
+        self,
+        cut: Cut,
+        frame: Frame,
+        kinds: Mapping[int, Kind],
+        asked: Sequence[str],
+        blinds: Blinds,
     ) -> Iterator[Pieces]:
         """Pieces that make up the windows, after those that say what is held when they open.
 
@@ -551,10 +564,15 @@ class History:
         new = merge.change(tail, kinds, sealed)
         stored = _stored_columns(asked, {kinds.get(int(t)) for t in frame.tags})
         hours, minutes = (opening, hours_end), (hours_end, minutes_end)
+        finer = _Finer(
+            sealed=sealed,
+            minutes=lambda tags, span: _replaced(sealed, MINUTE, tags, span, new.minute, stored),
+            samples=lambda tags, span: self._samples(cut, tail, tags, span, kinds),
+        )
         parts = itertools.chain(
             [sealed.last_hours(frame.tags, opening, new.hour)],
-            _replaced(sealed, HOUR, frame.tags, hours, new.hour, stored),
-            _replaced(sealed, MINUTE, frame.tags, minutes, new.minute, stored),
+            finer.hours(_replaced(sealed, HOUR, frame.tags, hours, new.hour, stored), blinds),
+            finer.of_minutes(finer.minutes(frame.tags, minutes), blinds),
             self._samples(cut, tail, frame.tags, (minutes_end, until), kinds),
         )
         if len(frame.tags) == 1:
@@ -592,6 +610,57 @@ class History:
         ]
         whole = rows.ordered(pa.concat_tables([*before, rows.to_raw(inside)]))
         return rollup.samples_as_pieces(rows.effective(whole), kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finer:
+    """Takes the place of rows that have a gap inside: minutes of an hour, samples of a minute."""
+
+    sealed: Version
+    minutes: Callable[[Ints, tuple[int, int]], Iterator[Pieces]]
+    samples: Callable[[Ints, tuple[int, int]], Iterator[Pieces]]
+
+    def hours(self, parts: Iterable[Pieces], blinds: Blinds) -> Iterator[Pieces]:
+        """Hour rows, but minutes where there is a gap."""
+
+        def minutes(tags: Ints, span: tuple[int, int]) -> Iterator[Pieces]:
+            return self.of_minutes(self.minutes(tags, span), blinds)
+
+        return _finer(parts, blinds, HOUR_US, minutes)
+
+    def of_minutes(self, parts: Iterable[Pieces], blinds: Blinds) -> Iterator[Pieces]:
+        """Minute rows, but samples where there is a gap, as long as samples are kept."""
+
+        def samples(tags: Ints, span: tuple[int, int]) -> Iterator[Pieces]:
+            return self.samples(tags, span) if span[0] >= self.sealed.raw_floor_us else iter(())
+
+        return _finer(parts, blinds, MINUTE_US, samples)
+
+
+def _finer(
+    parts: Iterable[Pieces],
+    blinds: Blinds,
+    bucket_us: int,
+    read: Callable[[Ints, tuple[int, int]], Iterator[Pieces]],
+) -> Iterator[Pieces]:
+    """Pieces, those with a gap inside replaced by what is read of their buckets, if anything is."""
+    for part in parts:
+        torn: Ints = np.flatnonzero(with_gap_inside(part, blinds))
+        if not len(torn):
+            yield part
+            continue
+        wanted = rollup.key(part.tag[torn], part.bucket(bucket_us)[torn])
+        found = [EMPTY]
+        for tags, since_us, until_us in merge.spans(part.take(torn), bucket_us):
+            for fine in read(tags, (since_us, until_us)):
+                inside = np.isin(rollup.key(fine.tag, fine.bucket(bucket_us)), wanted)
+                found.append(fine.take(np.flatnonzero(inside)))
+        fine = rollup.concat(found)
+        read_keys = rollup.key(fine.tag, fine.bucket(bucket_us))
+        stay = ~np.isin(
+            rollup.key(part.tag, part.bucket(bucket_us)), np.intersect1d(wanted, read_keys)
+        )
+        yield rollup.in_order(rollup.concat([part.take(np.flatnonzero(stay)), fine]))
 
 
 def _runs(files: Sequence[SealedFile]) -> list[list[SealedFile]]:

@@ -256,7 +256,7 @@ def _fold_pieces(columns: Columns, ends: Ints, shapes: Ints, work: Work) -> None
             integral += integral_of[i]
             rise += increase[i]
             resets += resets_of[i]
-            if kind != EVENT:
+            if kind != EVENT and n_of[i] > 0:  # what has no sample is the mark of a gap
                 covered_us += last_at[i] - next_us
             if not np.isnan(low[i]):
                 lowest = low[i] if not lowest <= low[i] else lowest

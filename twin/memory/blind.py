@@ -1,0 +1,183 @@
+"""Time that nobody saw: gaps of coverage are cut out of what samples held, when history is read.
+
+Rollup rows hold what happened between their first and their last sample, and what a value does
+after them is reckoned when it is read. So a gap is cut out there too: a mark is put where it
+begins, which ends the hold and takes it up again where the gap ends. Rows with a gap inside are
+replaced by finer ones first (`History`), down to samples. Late gap rows so correct the past, and
+nothing that is stored has to be written again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from twin.memory import rollup
+from twin.memory.rollup import EVENT, NO_CODES, Pieces
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NEVER_US: Final = 1 << 62
+"""End of a gap that has none [us]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """When one tag was not heard.
+
+    Parameters
+    ----------
+    starts_us, ends_us
+        Gaps [start, end), disjoint and rising [us since 1970].
+    open_us
+        From here on nothing is known, but for what a sample at or after it says: the newest
+        coverage row says that the endpoint is away; `NEVER_US` when it does not.
+    """
+
+    starts_us: Ints
+    ends_us: Ints
+    open_us: int = NEVER_US
+
+    @classmethod
+    def of(cls, gaps: Iterable[tuple[int, int]], open_us: int = NEVER_US) -> "Blind":
+        """Of any gaps, in any order."""
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted(gap for gap in gaps if gap[1] > gap[0]):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        starts = np.array([start for start, _ in merged], np.int64)
+        return cls(
+            starts_us=starts,
+            ends_us=np.array([end for _, end in merged], np.int64),
+            open_us=open_us,
+        )
+
+    def hits(self, begin_us: Ints, end_us: Ints) -> Bools:
+        """Which of some rising stretches [begin, end] share time with a gap."""
+        after = np.searchsorted(self.ends_us, begin_us, "right")
+        before = np.searchsorted(self.starts_us, end_us, "left")
+        return np.asarray((before > after) & (end_us > begin_us))
+
+
+Blinds = Mapping[int, Blind]
+"""Tag to when it was not heard; tags that always were are left out."""
+
+
+def with_gap_inside(pieces: Pieces, blinds: Blinds) -> Bools:
+    """Which pieces have a gap between their first and their last sample."""
+    hit = np.zeros(len(pieces), np.bool_)
+    for tag, rows in _rows_of(pieces, blinds):
+        hit[rows] = blinds[tag].hits(pieces.first_at[rows], pieces.last_at[rows])
+    return np.asarray(hit & (pieces.kind != EVENT))
+
+
+def cut_holds(
+    parts: Iterable[Pieces], tags: Ints, end_us: Ints, blinds: Blinds
+) -> Iterator[Pieces]:
+    """Put marks into pieces, so that nothing is held through a gap.
+
+    Parameters
+    ----------
+    parts
+        Pieces in order; portions of one tag, or one portion of several.
+    tags, end_us
+        Sorted tags, and how far the open sample of each holds [us since 1970].
+    blinds
+        When they were not heard.
+
+    Returns
+    -------
+    Iterator[Pieces]
+        The same with marks: pieces without samples that begin and end with a gap, and hold after it
+        what was held before.
+    """
+    open_end = {int(tag): int(end) for tag, end in zip(tags, end_us, strict=True)}
+    carried = rollup.EMPTY
+    for part in parts:
+        pieces = rollup.concat([carried, part])
+        if not len(pieces):
+            continue
+        last = len(pieces) - 1
+        yield _marked(pieces.take(np.arange(last)), pieces, open_end, blinds)
+        carried = pieces.take(np.array([last]))
+    if len(carried):
+        yield _marked(carried, carried, open_end, blinds)
+
+
+def _marked(emitted: Pieces, known: Pieces, open_end: Mapping[int, int], blinds: Blinds) -> Pieces:
+    """The emitted pieces with the marks behind them; the known ones say when they are followed."""
+    found: list[tuple[Ints, Ints, Ints]] = []
+    for tag, rows in _rows_of(emitted, blinds):
+        if emitted.kind[rows[0]] == EVENT:
+            continue
+        begin = emitted.last_at[rows]
+        until = np.full(len(rows), open_end[tag])
+        followed = (rows + 1 < len(known)) & (
+            known.tag[np.minimum(rows + 1, len(known) - 1)] == tag
+        )
+        until[followed] = known.first_at[rows[followed] + 1]
+        found += [
+            (rows[hold], low, high) for hold, low, high in _gaps_in(begin, until, blinds[tag])
+        ]
+    if not found:
+        return emitted
+    row, low, high = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.lexsort((low, row))
+    row, low, high = row[order], low[order], high[order]
+    place = np.concatenate([np.arange(len(emitted)), row])
+    at = np.concatenate([np.full(len(emitted), -1), low])
+    return rollup.concat([emitted, _marks(emitted, row, low, high)]).take(np.lexsort((at, place)))
+
+
+def _gaps_in(begin: Ints, until: Ints, blind: Blind) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Hold, begin and end of what lies in gaps of the holds [begin, until)."""
+    first = np.searchsorted(blind.ends_us, begin, "right")
+    count = np.searchsorted(blind.starts_us, until, "left") - first
+    hold = np.repeat(np.arange(len(begin)), np.maximum(count, 0))
+    nth = np.arange(len(hold)) - np.repeat(np.cumsum(np.maximum(count, 0)), np.maximum(count, 0))
+    gap = first[hold] + nth + np.maximum(count, 0)[hold]
+    low = np.maximum(begin[hold], blind.starts_us[gap])
+    high = np.minimum(until[hold], blind.ends_us[gap])
+    real = high > low
+    yield hold[real], low[real], high[real]
+    away = np.flatnonzero((begin < blind.open_us) & (until > blind.open_us))
+    yield away, np.full(len(away), blind.open_us), until[away]
+
+
+def _marks(pieces: Pieces, row: Ints, low: Ints, high: Ints) -> Pieces:
+    """Marks of gaps [low, high) in what the rows hold."""
+    nothing, zero = np.full(len(row), np.nan), np.zeros(len(row))
+    none = np.zeros(len(row), np.int64)
+    return Pieces(
+        tag=pieces.tag[row],
+        kind=pieces.kind[row],
+        n=none,
+        good_n=none,
+        first_at=low,
+        last_at=high,
+        good_s=zero,
+        integral=zero,
+        low=nothing,
+        high=nothing,
+        first=nothing,
+        last=pieces.last[row],
+        holds_good=pieces.holds_good[row],
+        increase=zero,
+        resets=none,
+        codes=NO_CODES,
+    )
+
+
+def _rows_of(pieces: Pieces, blinds: Blinds) -> Sequence[tuple[int, Ints]]:
+    """Rows of each tag that was not always heard; pieces are in order."""
+    found = []
+    for tag in sorted(blinds):
+        low, high = np.searchsorted(pieces.tag, [tag, tag + 1]).tolist()
+        if high > low:
+            found.append((tag, np.arange(low, high)))
+    return found
