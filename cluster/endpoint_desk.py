@@ -13,7 +13,7 @@ from cluster.ports import BrowsedNode, EndpointSpec, EndpointTest
 from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.propose import with_proposals
-from connectors.opcua.trial import Reach
+from connectors.opcua.reach import allowed_reach
 from models.errors import Conflict, InputError, NotFound, Unavailable
 
 
@@ -46,7 +46,7 @@ class EndpointDesk:
         self._check(spec.id, mapping)
         config = config_to_try(spec)
         try:
-            await Reach().resolve(config.url)
+            await allowed_reach().resolve(config.url)
         except Unavailable:  # a name that is not known yet may be saved by force
             if not force:
                 raise
@@ -94,7 +94,7 @@ class EndpointDesk:
             bindings.split_node(node)
         if url_or_id.startswith("opc.tcp://"):
             config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
-            await Reach().resolve(config.url)
+            await allowed_reach().resolve(config.url)
         else:
             self._need(url_or_id)
         found = await self._live.ask_gateway("browse", url_or_id, node)

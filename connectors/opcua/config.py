@@ -12,6 +12,7 @@ from twin.tags import TagRow
 POLICIES = ("Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256")
 """Security policies we speak, strongest first. Basic128Rsa15 and Basic256 are broken."""
 MODES = ("Sign", "SignAndEncrypt")
+REFERENCES = ("env:", "file:", "keyring:")
 TIME_POLICIES = ("source", "server", "receive")
 _QUEUE_LEAST = 10
 """A queue of one publishing interval overflows as soon as a publish is late; ten hold a pause."""
@@ -58,7 +59,11 @@ class EndpointConfig:
     allow_insecure
         Has to be said for policy None.
     user, password
-        User name, and ``env:NAME`` or ``file:PATH`` of its password; empty for anonymous.
+        User name, and where its password is (``env:``, ``file:`` or ``keyring:``); empty for
+        anonymous.
+    user_certificate, user_key
+        Where the certificate and key of a user without a name are; then `password` is the key's
+        passphrase.
     time_policy
         Which time becomes `at`: ``source``, ``server`` or ``receive``.
     sampling_ms, publishing_ms
@@ -82,6 +87,8 @@ class EndpointConfig:
     allow_insecure: bool = False
     user: str = ""
     password: str = field(default="", repr=False)
+    user_certificate: str = ""
+    user_key: str = ""
     time_policy: str = "source"
     sampling_ms: float = 1000.0
     publishing_ms: float = 1000.0
@@ -128,14 +135,7 @@ class EndpointConfig:
             raise InputError(f"policy {self.policy!r}", f"one of {POLICIES}", "policy")
         elif self.mode not in MODES:
             raise InputError(f"mode {self.mode!r}", f"one of {MODES}", "mode")
-        if self.user and self.policy == "None":
-            raise InputError(
-                "a password would travel in plain text", "choose a security policy", "user"
-            )
-        if self.password and not self.password.startswith(("env:", "file:")):
-            raise InputError(
-                "a password is given by reference only", "write env:NAME or file:PATH", "password"
-            )
+        check_login(self)
 
     @property
     def security(self) -> str:
@@ -148,6 +148,37 @@ class EndpointConfig:
             return self.queue_size
         needed = math.ceil(self.publishing_ms / max(sampling_ms, 1.0))
         return max(_QUEUE_LEAST, math.ceil(needed * self.queue_margin))
+
+
+def check_login(config: EndpointConfig) -> None:
+    """Refuse a login that says too much or too little.
+
+    Raises
+    ------
+    InputError
+        With the field at fault.
+    """
+    if (config.user or config.user_certificate) and config.policy == "None":
+        raise InputError(
+            "a password would travel in plain text", "choose a security policy", "user"
+        )
+    if config.user and config.user_certificate:
+        raise InputError(
+            "a user logs in by name and password, or by certificate",
+            "leave one of them out",
+            "user_certificate",
+        )
+    if bool(config.user_certificate) != bool(config.user_key):
+        missing = "user_key" if config.user_certificate else "user_certificate"
+        raise InputError("a user's certificate comes with its key", "give both", missing)
+    for name in ("password", "user_certificate", "user_key"):
+        value = getattr(config, name)
+        if value and not value.startswith(REFERENCES):
+            raise InputError(
+                f"a {name.replace('_', ' ')} is given by reference only",
+                "write env:PARKTWIN_NAME, file:NAME or keyring:NAME",
+                name,
+            )
 
 
 def endpoint_config(
@@ -174,6 +205,8 @@ def endpoint_config(
         allow_insecure=endpoint.allow_insecure,
         user=endpoint.user,
         password=endpoint.password,
+        user_certificate=endpoint.user_certificate,
+        user_key=endpoint.user_key,
         time_policy=endpoint.time_policy,
         sampling_ms=endpoint.sampling * 1000.0,
         publishing_ms=endpoint.publishing * 1000.0,

@@ -1,54 +1,78 @@
-"""Certificates, trust and secrets of the OPC UA side.
+"""Trust and secrets of the OPC UA side.
 
-A `Pki` is a folder ``pki/{own,trusted,issuers,rejected,crl}``. An unknown server certificate is
+A `Pki` is a folder ``pki/{own,trusted,issuers,rejected,crl}``. An unknown certificate of a peer is
 saved in ``rejected``; a person compares its fingerprint and trusts it. What asyncua offers here is
 not used: without a validator it accepts every certificate, an empty trust folder raises, revocation
 compares serial numbers of any issuer, and keys are written readable for all.
+
+**Revocation.** A list counts only when its issuer signed it. An authority without a list is taken:
+few plants keep lists. A list that has expired goes on revoking what it names, and its age is
+remarked; nothing is refused for it, or an office's oversight would stop a plant's data.
+
+**Host names.** A certificate made for another host is taken with a remark: PLCs are reached by
+addresses their certificates do not know; application URI and fingerprint say who it is.
 """
 
-import ipaddress
+import importlib
+import importlib.util
 import os
-import socket
 import stat
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from connectors.opcua.certificates import (
+    chain_of,
+    common_name,
+    fingerprint_of,
+    first_certificate,
+    hosts_of,
+    may_issue,
+    plain,
+    signed_by,
+    uris_of,
+    write_private,
+)
+from connectors.opcua.own_certificate import OwnCertificate, OwnFolder
+from connectors.opcua.side import GATEWAY, SERVER, Side
 from models.errors import InputError, NotFound
+
+__all__ = [
+    "GATEWAY",
+    "SECRET_FILES",
+    "SERVER",
+    "OwnCertificate",
+    "Pki",
+    "RevocationList",
+    "SecretPlaces",
+    "Seen",
+    "Shown",
+    "Side",
+    "Verdict",
+    "allow_secrets",
+    "fingerprint_of",
+    "first_certificate",
+    "listed_files",
+    "secret",
+    "secret_bytes",
+]
 
 _FOLDERS: Final = ("own", "trusted", "issuers", "rejected", "crl")
 _KEY_BITS: Final = 2048
-_OWN_DAYS: Final = 3 * 365
 _CHAIN_DEPTH: Final = 4
 _REJECTED_KEPT: Final = 100
-EXPIRY_WARNING_DAYS: Final = (60, 30, 7)
 SECRET_FILES: Final = "PARKTWIN_SECRET_FILES"  # noqa: S105 - the name of a setting
 """Setting that names files of secrets outside the folder of secrets."""
 _VARIABLES: Final = "PARKTWIN_"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnCertificate:
-    """Our application instance certificate: files, application URI, fingerprint and last day."""
-
-    certificate: Path
-    key: Path
-    application_uri: str
-    fingerprint: str
-    not_after: datetime
-
-    def days_left(self, now: datetime) -> float:
-        """Days until it expires; negative afterwards."""
-        return (self.not_after - now) / timedelta(days=1)
+_KEYRING: Final = "parktwin"
+"""The service under which the keyring of the operating system keeps our secrets."""
+_WAYS: Final = "write env:PARKTWIN_NAME, file:NAME or keyring:NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,83 +80,53 @@ class Verdict:
     """What a certificate is worth to us. ``reason`` and ``remedy`` are empty when it is good.
 
     ``reason`` starts with a word to tell cases apart: untrusted, expired, wrong application, weak,
-    revoked, unusable, broken.
+    revoked, unusable, broken. ``remarks`` are what is not right and yet no reason to refuse.
     """
 
     ok: bool
     fingerprint: str
     reason: str = ""
     remedy: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A certificate a peer has shown: who it says it is, and whether somebody trusts it."""
+    """A certificate a peer has shown: who it says it is, and whether somebody trusts it.
+
+    ``place`` is the folder it lies in: trusted, rejected, or issuers, whose certificates complete
+    a chain and are not trusted by themselves.
+    """
 
     fingerprint: str
     trusted: bool
     application_uri: str
     subject: str
     not_after: datetime
-
-
-def fingerprint_of(certificate: x509.Certificate) -> str:
-    """SHA-256 fingerprint, upper case hexadecimal without separators."""
-    return certificate.fingerprint(hashes.SHA256()).hex().upper()
-
-
-def first_certificate(der: bytes) -> x509.Certificate:
-    """The first certificate of a DER blob that may hold a chain.
-
-    Raises
-    ------
-    ValueError
-        When it is none.
-    """
-    length = int.from_bytes(der[2:4], "big") + 4
-    return x509.load_der_x509_certificate(der[:length])
+    place: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """Which side of a connection we are, and what our peer is: names, and usages of certificates.
+class RevocationList:
+    """A revocation list we hold: its issuer, how many it names, and until when it is current.
 
-    Parameters
-    ----------
-    peer
-        What the other side is called in messages.
-    name
-        Common name of our own certificate, and the last words of its application URI.
-    own_usages, peer_usage
-        Extended key usages of our certificate, and the one a peer's must allow.
-    trust
-        How a person trusts a peer; ``{}`` is the fingerprint.
+    ``signed`` is false when no authority we hold has signed it: then it revokes nothing.
     """
 
-    peer: str
-    name: str
-    own_usages: tuple[x509.ObjectIdentifier, ...]
-    peer_usage: x509.ObjectIdentifier
-    trust: str
+    issuer: str
+    count: int
+    not_after: datetime | None
+    signed: bool
 
 
-GATEWAY: Final = Side(
-    peer="server",
-    name="gateway",
-    own_usages=(ExtendedKeyUsageOID.CLIENT_AUTH,),
-    peer_usage=ExtendedKeyUsageOID.SERVER_AUTH,
-    trust="compare the fingerprint with the one the server shows, then "
-    "`parktwin endpoint trust … {}`",
-)
-"""We read servers."""
-SERVER: Final = Side(
-    peer="client",
-    name="server",
-    own_usages=(ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
-    peer_usage=ExtendedKeyUsageOID.CLIENT_AUTH,
-    trust="compare the fingerprint with the one the client shows, then `parktwin opcua trust {}`",
-)
-"""Clients read us."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The good certificate a server showed last, and what was remarked."""
+
+    fingerprint: str
+    not_after: datetime
+    remarks: tuple[str, ...]
 
 
 class Pki:
@@ -144,10 +138,18 @@ class Pki:
         The folder with own, trusted, issuers, rejected and crl.
     side
         Whether we read servers or serve clients.
+    staged
+        Show the new certificate that waits to be trusted, where there is one.
     """
 
-    def __init__(self, folder: Path, side: Side = GATEWAY) -> None:
-        self._folder, self._side = folder, side
+    def __init__(self, folder: Path, side: Side = GATEWAY, *, staged: bool = False) -> None:
+        self._folder, self._side, self._staged = folder, side, staged
+        self.renewal = OwnFolder(folder / "own", side)
+        self.shown: dict[str, Shown] = {}
+
+    def with_staged(self) -> "Pki":
+        """The same trust with the certificate that waits, to ask servers whether they take it."""
+        return Pki(self._folder, self._side, staged=True)
 
     def own(self, now: datetime) -> OwnCertificate:
         """Our certificate; it is made when there is none, and renewed when it has expired.
@@ -158,27 +160,18 @@ class Pki:
         for name in _FOLDERS:
             folder = self._folder / name
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path, key_path = self._folder / "own" / "cert.der", self._folder / "own" / "key.pem"
-        if not path.exists() or not key_path.exists():
-            host = socket.gethostname()
-            uri = f"urn:{host}:parktwin:{self._side.name}:{uuid.uuid4().hex[:12]}"
-            self._make(uri, _new_key(), now)
-        certificate = x509.load_der_x509_certificate(path.read_bytes())
-        if certificate.not_valid_after_utc <= now:
-            key = serialization.load_pem_private_key(key_path.read_bytes(), None)
-            if not isinstance(key, rsa.RSAPrivateKey):
-                raise InputError(f"{key_path} is no RSA key", "remove own/ to make a new one")
-            self._make(_application_uri(certificate), key, now)
-            certificate = x509.load_der_x509_certificate(path.read_bytes())
-        return OwnCertificate(
-            certificate=path,
-            key=key_path,
-            application_uri=_application_uri(certificate),
-            fingerprint=fingerprint_of(certificate),
-            not_after=certificate.not_valid_after_utc,
-        )
+        current = self.renewal.current(now)
+        return (self.renewal.staged() or current) if self._staged else current
 
-    def judge(self, der: bytes, application_uri: str | None, now: datetime) -> Verdict:
+    def judge(
+        self,
+        der: bytes,
+        application_uri: str | None,
+        now: datetime,
+        *,
+        host: str = "",
+        who: str = "",
+    ) -> Verdict:
         """Whether a peer's certificate is good; an untrusted one is saved in ``rejected``.
 
         Parameters
@@ -189,53 +182,59 @@ class Pki:
             ApplicationUri the peer calls itself by; None where that was checked before.
         now
             Wall time, aware.
+        host
+            Host name or address it was reached by; empty checks none.
+        who
+            Id of the endpoint, to remember what its server showed.
         """
-        peer = self._side.peer
-        try:
-            certificate = first_certificate(der)
-        except ValueError:
+        chain = chain_of(der)
+        if not chain:
+            peer = self._side.peer
             return Verdict(
                 ok=False,
                 fingerprint="",
                 reason=f"broken: the {peer}'s certificate cannot be read",
                 remedy=f"renew the certificate on the {peer}",
             )
+        certificate, sent = chain[0], chain[1:]
         mark = fingerprint_of(certificate)
         fault = _unusable(certificate, application_uri, now, self._side)
+        fault = fault or self._distrusted(certificate, sent, now)
         if fault is not None:
             return Verdict(ok=False, fingerprint=mark, reason=fault[0], remedy=fault[1])
-        trusted = {fingerprint_of(c) for c in self._certificates("trusted")}
-        if mark in trusted and not self._revoked(certificate):
-            return Verdict(ok=True, fingerprint=mark)
-        if self._revoked(certificate):
-            return Verdict(
-                ok=False,
-                fingerprint=mark,
-                reason="revoked: its issuer revoked this certificate",
-                remedy=f"renew the certificate on the {peer}",
-            )
-        if self._issued_by_trusted(certificate, trusted, now):
-            return Verdict(ok=True, fingerprint=mark)
-        self._save_rejected(certificate)
-        return Verdict(
-            ok=False,
-            fingerprint=mark,
-            reason=f"untrusted: nobody has trusted certificate {mark} yet",
-            remedy=self._side.trust.format(mark),
-        )
+        remarks = self._remarks(certificate, sent, host, now)
+        if who:
+            until = certificate.not_valid_after_utc
+            self.shown[who] = Shown(fingerprint=mark, not_after=until, remarks=remarks)
+        return Verdict(ok=True, fingerprint=mark, remarks=remarks)
 
-    def seen(self) -> list[Seen]:
+    def seen(self, places: Sequence[str] = ("trusted", "rejected")) -> list[Seen]:
         """Peers whose certificates were seen, the trusted ones first."""
         return [
             Seen(
                 fingerprint=fingerprint_of(certificate),
                 trusted=name == "trusted",
-                application_uri=_application_uri(certificate),
+                application_uri=next(iter(uris_of(certificate)), ""),
                 subject=certificate.subject.rfc4514_string(),
                 not_after=certificate.not_valid_after_utc,
+                place=name,
+                hosts=tuple(hosts_of(certificate)),
             )
-            for name in ("trusted", "rejected")
-            for certificate in self._certificates(name)
+            for name in places
+            for _, certificate in self._files(name)
+        ]
+
+    def revocation_lists(self) -> list[RevocationList]:
+        """The revocation lists we hold."""
+        issuers = [c for name in ("trusted", "issuers") for c in self._certificates(name)]
+        return [
+            RevocationList(
+                issuer=common_name(crl.issuer),
+                count=len(crl),
+                not_after=crl.next_update_utc,
+                signed=any(c.subject == crl.issuer and _signed_list(crl, c) for c in issuers),
+            )
+            for crl in self._lists()
         ]
 
     def trust(self, fingerprint: str) -> None:
@@ -246,11 +245,11 @@ class Pki:
         NotFound
             When no certificate with this fingerprint was seen.
         """
-        mark = _plain(fingerprint)
+        mark = plain(fingerprint)
         for certificate in self._certificates("rejected"):
             if fingerprint_of(certificate) == mark:
                 der = certificate.public_bytes(serialization.Encoding.DER)
-                _write(self._folder / "trusted" / f"{mark}.der", der)
+                write_private(self._folder / "trusted" / f"{mark}.der", der)
                 (self._folder / "rejected" / f"{mark}.der").unlink(missing_ok=True)
                 return
         if any(fingerprint_of(c) == mark for c in self._certificates("trusted")):
@@ -266,79 +265,139 @@ class Pki:
         NotFound
             When no such certificate is trusted.
         """
-        mark = _plain(fingerprint)
-        path = self._folder / "trusted" / f"{mark}.der"
-        if not path.exists():
-            known = tuple(fingerprint_of(c) for c in self._certificates("trusted"))
-            raise NotFound("trusted certificate", mark, known)
-        path.replace(self._folder / "rejected" / path.name)
+        mark = plain(fingerprint)
+        for path, certificate in self._files("trusted"):
+            if fingerprint_of(certificate) == mark:
+                der = certificate.public_bytes(serialization.Encoding.DER)
+                write_private(self._folder / "rejected" / f"{mark}.der", der)
+                path.unlink()
+                return
+        known = tuple(fingerprint_of(c) for c in self._certificates("trusted"))
+        raise NotFound("trusted certificate", mark, known)
 
-    def _make(self, application_uri: str, key: rsa.RSAPrivateKey, now: datetime) -> None:
-        certificate = _self_signed(application_uri, key, now, self._side)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        _write(self._folder / "own" / "key.pem", pem)
-        _write(
-            self._folder / "own" / "cert.der", certificate.public_bytes(serialization.Encoding.DER)
-        )
+    # --- folders ---
 
     def _certificates(self, name: str) -> Iterator[x509.Certificate]:
+        for _, certificate in self._files(name):
+            yield certificate
+
+    def _files(self, name: str) -> Iterator[tuple[Path, x509.Certificate]]:
         for path in sorted((self._folder / name).glob("*")):
-            data = path.read_bytes()
             try:
+                data = path.read_bytes()
                 if data.startswith(b"-----"):
-                    yield x509.load_pem_x509_certificate(data)
+                    yield path, x509.load_pem_x509_certificate(data)
                 else:
-                    yield x509.load_der_x509_certificate(data)
-            except ValueError:
+                    yield path, x509.load_der_x509_certificate(data)
+            except (OSError, ValueError):
                 continue
 
-    def _issuer(self, certificate: x509.Certificate) -> x509.Certificate | None:
-        for name in ("trusted", "issuers"):
-            for candidate in self._certificates(name):
-                if _is_ca(candidate) and _signed_by(certificate, candidate):
+    def _lists(self) -> Iterator[x509.CertificateRevocationList]:
+        for path in sorted((self._folder / "crl").glob("*")):
+            try:
+                data = path.read_bytes()
+                if data.startswith(b"-----"):
+                    yield x509.load_pem_x509_crl(data)
+                else:
+                    yield x509.load_der_x509_crl(data)
+            except (OSError, ValueError):
+                continue
+
+    # --- trust ---
+
+    def _distrusted(
+        self, certificate: x509.Certificate, sent: Sequence[x509.Certificate], now: datetime
+    ) -> tuple[str, str] | None:
+        """Why nobody vouches for it, and what to do; None when somebody does."""
+        if self._revoked(certificate, sent):
+            return (
+                "revoked: its issuer revoked this certificate",
+                f"renew the certificate on the {self._side.peer}",
+            )
+        mark = fingerprint_of(certificate)
+        trusted = {fingerprint_of(c) for c in self._certificates("trusted")}
+        if mark in trusted:
+            return None
+        why = self._chain_fault(certificate, sent, trusted, now)
+        if why is None:
+            return None
+        self._save_rejected(certificate)
+        return (
+            f"untrusted: nobody has trusted certificate {mark} yet ({why})",
+            self._side.trust.format(mark),
+        )
+
+    def _issuer(
+        self, certificate: x509.Certificate, sent: Sequence[x509.Certificate]
+    ) -> x509.Certificate | None:
+        """Who signed it: of those we hold, else of those the peer sent along."""
+        held = (c for name in ("trusted", "issuers") for c in self._certificates(name))
+        for candidates in (held, sent):
+            for candidate in candidates:
+                if may_issue(candidate) and signed_by(certificate, candidate):
                     return candidate
         return None
 
-    def _issued_by_trusted(
-        self, certificate: x509.Certificate, trusted: set[str], now: datetime
-    ) -> bool:
+    def _chain_fault(
+        self,
+        certificate: x509.Certificate,
+        sent: Sequence[x509.Certificate],
+        trusted: set[str],
+        now: datetime,
+    ) -> str | None:
+        """Why its issuers do not vouch for it; None when a trusted one does."""
         current = certificate
         for _ in range(_CHAIN_DEPTH):
-            issuer = self._issuer(current)
-            if issuer is None or issuer == current or _expired(issuer, now):
-                return False
-            if self._revoked(issuer):
-                return False
+            issuer = self._issuer(current, sent)
+            if current.issuer == current.subject:
+                return "self-signed" if current == certificate else "its root is not trusted"
+            if issuer is None:
+                return f"its issuer {common_name(current.issuer)} is not known"
+            name = common_name(issuer.subject)
+            if not issuer.not_valid_before_utc <= now < issuer.not_valid_after_utc:
+                return f"its issuer {name} has expired or is not valid yet"
+            if self._revoked(issuer, sent):
+                return f"its issuer {name} is revoked"
             if fingerprint_of(issuer) in trusted:
-                return True
+                return None
             current = issuer
-        return False
+        return "too many issuers"
 
-    def _revoked(self, certificate: x509.Certificate) -> bool:
-        for path in sorted((self._folder / "crl").glob("*")):
-            data = path.read_bytes()
-            try:
-                load = (
-                    x509.load_pem_x509_crl if data.startswith(b"-----") else x509.load_der_x509_crl
+    def _revoked(self, certificate: x509.Certificate, sent: Sequence[x509.Certificate]) -> bool:
+        return any(
+            crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            for crl in self._lists_of(certificate, sent)
+        )
+
+    def _lists_of(
+        self, certificate: x509.Certificate, sent: Sequence[x509.Certificate]
+    ) -> list[x509.CertificateRevocationList]:
+        """Revocation lists of a certificate's issuer that bear its signature."""
+        named = [crl for crl in self._lists() if crl.issuer == certificate.issuer]
+        issuer = self._issuer(certificate, sent) if named else None
+        return [crl for crl in named if issuer is not None and _signed_list(crl, issuer)]
+
+    def _remarks(
+        self,
+        certificate: x509.Certificate,
+        sent: Sequence[x509.Certificate],
+        host: str,
+        now: datetime,
+    ) -> tuple[str, ...]:
+        remarks = []
+        hosts = hosts_of(certificate)
+        if host and host.lower() not in {name.lower() for name in hosts}:
+            remarks.append(
+                f"its certificate is made for {', '.join(hosts) or 'no host'}, not for {host}"
+            )
+        for crl in self._lists_of(certificate, sent):
+            until = crl.next_update_utc
+            if until is not None and until <= now:
+                remarks.append(
+                    f"the revocation list of {common_name(crl.issuer)} expired on "
+                    f"{until:%Y-%m-%d}: put a newer one into pki/crl"
                 )
-                crl = load(data)
-            except ValueError:
-                continue
-            if crl.issuer != certificate.issuer:
-                continue
-            issuer = self._issuer(certificate)
-            key = issuer.public_key() if issuer is not None else None
-            if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-                continue
-            if not crl.is_signature_valid(key):
-                continue
-            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
-                return True
-        return False
+        return tuple(remarks)
 
     def _save_rejected(self, certificate: x509.Certificate) -> None:
         """Keep a certificate to be trusted later; of too many the one saved longest ago goes."""
@@ -350,7 +409,7 @@ class Pki:
         kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime_ns)
         for old in kept[: max(0, len(kept) - _REJECTED_KEPT + 1)]:
             old.unlink()
-        _write(path, certificate.public_bytes(serialization.Encoding.DER))
+        write_private(path, certificate.public_bytes(serialization.Encoding.DER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,8 +470,8 @@ def secret(reference: str, where: str = "password") -> str:
     Parameters
     ----------
     reference
-        ``env:PARKTWIN_NAME`` or ``file:NAME`` in an allowed place (`SecretPlaces`); the file must
-        be readable for its owner only.
+        ``env:PARKTWIN_NAME``; ``file:NAME`` in an allowed place (`SecretPlaces`), which must be
+        readable for its owner only; or ``keyring:NAME``, of the service ``parktwin``.
     where
         Field named in the error.
 
@@ -424,8 +483,44 @@ def secret(reference: str, where: str = "password") -> str:
     kind, _, name = reference.partition(":")
     if kind == "env":
         return _variable(name, where)
+    if kind == "keyring":
+        return _from_keyring(name, where)
     if kind != "file":
-        raise InputError("it is no reference", "write env:PARKTWIN_NAME or file:NAME", where)
+        raise InputError("it is no reference", _WAYS, where)
+    return _private_text(_allowed_file(name, where), where)
+
+
+def secret_bytes(reference: str, where: str, *, private: bool = False) -> bytes:
+    """Read a certificate or a key that is given by reference; DER can only come from a file.
+
+    Parameters
+    ----------
+    reference
+        As `secret` takes it.
+    where
+        Field named in the error.
+    private
+        Whether a file must be readable for its owner only, as a key must.
+
+    Raises
+    ------
+    InputError
+        When it is not there or not allowed, or others may read a private file.
+    """
+    kind, _, name = reference.partition(":")
+    if kind != "file":
+        return secret(reference, where).encode()
+    path = _allowed_file(name, where)
+    try:
+        mode, data = path.stat().st_mode, path.read_bytes()
+    except OSError as fault:
+        raise InputError(f"{path} cannot be read ({fault.strerror})", "check it", where) from fault
+    if private and stat.S_IMODE(mode) & 0o077:
+        raise InputError(f"{path} may be read by others", f"chmod 600 {path}", where)
+    return data
+
+
+def _allowed_file(name: str, where: str) -> Path:
     folder = _places[0].folder if _places else Path()
     path = _places[0].find(name) if _places else None
     if path is None:
@@ -436,7 +531,33 @@ def secret(reference: str, where: str = "password") -> str:
             else "write env:PARKTWIN_NAME: this process has no folder of secrets",
             where,
         )
-    return _private_text(path, where)
+    return path
+
+
+def _from_keyring(name: str, where: str) -> str:
+    """A secret of the operating system's keyring; the library for it is no dependency of ours."""
+    if importlib.util.find_spec("keyring") is None:
+        raise InputError(
+            "the Python package keyring is not installed beside parktwin",
+            "install it (pip install keyring), or write env:PARKTWIN_NAME or file:NAME",
+            where,
+        )
+    keyring = importlib.import_module("keyring")
+    try:
+        found: str | None = keyring.get_password(_KEYRING, name)
+    except Exception as fault:
+        raise InputError(
+            f"the keyring cannot be read ({type(fault).__name__})",
+            "a service without a desktop session often has none: write file:NAME instead",
+            where,
+        ) from fault
+    if found is None:
+        raise InputError(
+            f"the keyring has no {name} for {_KEYRING}",
+            f"put it there: keyring set {_KEYRING} {name}",
+            where,
+        )
+    return found
 
 
 def _variable(name: str, where: str) -> str:
@@ -475,22 +596,23 @@ def _unusable(
             f"expired: valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
             f"set the clock of the {side.peer} and of this machine",
         )
-    if _expired(certificate, now):
+    if certificate.not_valid_after_utc <= now:
         return (
             f"expired: since {certificate.not_valid_after_utc:%Y-%m-%d} UTC",
             f"renew the certificate on the {side.peer}, then trust the new one",
         )
-    if application_uri is not None and application_uri not in _uris(certificate):
+    uris = uris_of(certificate)
+    if application_uri is not None and application_uri not in uris:
         return (
-            f"wrong application: it is made for {', '.join(_uris(certificate)) or 'nobody'}, "
+            f"wrong application: it is made for {', '.join(uris) or 'nobody'}, "
             f"the {side.peer} calls itself {application_uri}",
             f"renew the certificate on the {side.peer} with its own ApplicationUri",
         )
-    key = certificate.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS:
+    weak = _weak(certificate)
+    if weak:
         return (
-            "weak: its key has less than 2048 bits",
-            f"renew the certificate on the {side.peer}",
+            f"weak: {weak}",
+            f"renew the certificate on the {side.peer}: RSA of 2048 bits or more, SHA-256",
         )
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -504,100 +626,20 @@ def _unusable(
     return None
 
 
-def _self_signed(
-    application_uri: str, key: rsa.RSAPrivateKey, now: datetime, side: Side
-) -> x509.Certificate:
-    """Application instance certificate as OPC UA Part 6, 6.2.2 asks for it."""
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COMMON_NAME, f"parktwin {side.name}"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "parktwin"),
-        ]
-    )
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=True,
-        key_encipherment=True,
-        data_encipherment=True,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    names: list[x509.GeneralName] = [
-        x509.UniformResourceIdentifier(application_uri),
-        x509.DNSName(socket.gethostname()),
-    ]
-    if ExtendedKeyUsageOID.SERVER_AUTH in side.own_usages:
-        loopback = ipaddress.ip_address("127.0.0.1")
-        names += [x509.DNSName("localhost"), x509.IPAddress(loopback)]
-    public = key.public_key()
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=_OWN_DAYS))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage(side.own_usages), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-        .sign(key, hashes.SHA256())
-    )
+def _weak(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        return "its key is no RSA key"
+    if key.key_size < _KEY_BITS:
+        return f"its key has {key.key_size} bits, less than {_KEY_BITS}"
+    signed_with = certificate.signature_hash_algorithm
+    if isinstance(signed_with, hashes.SHA1 | hashes.MD5):
+        return f"it is signed with {signed_with.name.upper()}"
+    return ""
 
 
-def _new_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-
-
-def _uris(certificate: x509.Certificate) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return []
-    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
-
-
-def _application_uri(certificate: x509.Certificate) -> str:
-    return next(iter(_uris(certificate)), "")
-
-
-def _expired(certificate: x509.Certificate, now: datetime) -> bool:
-    return certificate.not_valid_after_utc <= now
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+def _signed_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    key = issuer.public_key()
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         return False
-
-
-def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _plain(fingerprint: str) -> str:
-    return fingerprint.replace(":", "").replace(" ", "").upper()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read, replacing an older one at once."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_suffix(path.suffix + ".new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    new.replace(path)
+    return crl.is_signature_valid(key)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -18,7 +19,10 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.security import Pki, fingerprint_of, first_certificate, secret
+from connectors.opcua.guarded import GuardedClient
+from connectors.opcua.refusals import REFUSALS
+from connectors.opcua.security import Pki, fingerprint_of, first_certificate
+from connectors.opcua.users import log_in
 from models.errors import Refused, TwinError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -80,7 +84,7 @@ class CertificateRefused(Refused):
 
 def new_client(url: str, timeout_s: float) -> Client:
     """A client whose own watchdog never probes: the supervision is ours."""
-    client = Client(url, timeout=timeout_s, watchdog_intervall=_OWN_WATCHDOG_OFF_S)
+    client = GuardedClient(url, timeout=timeout_s, watchdog_intervall=_OWN_WATCHDOG_OFF_S)
     client.name = client.description = "parktwin"
     client.product_uri = PRODUCT_URI
     client.session_timeout = SESSION_TIMEOUT_MS
@@ -143,9 +147,7 @@ async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> No
     InputError
         When the password cannot be read.
     """
-    if config.user:
-        client.set_user(config.user)
-        client.set_password(secret(config.password) if config.password else "")
+    log_in(client, config, datetime.now(UTC))
     if config.policy == "None":
         return
     if pki is None:
@@ -155,13 +157,13 @@ async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> No
     client.application_uri = own.application_uri
     endpoint = choose(await client.connect_and_get_server_endpoints(), config)
     der = endpoint.ServerCertificate or b""
-    _judged(pki, der, endpoint.Server.ApplicationUri or "")
+    _judged(pki, config, der, endpoint.Server.ApplicationUri or "")
 
     async def validate(certificate: x509.Certificate, server: ua.ApplicationDescription) -> None:
         # The session may present another certificate than discovery did.
         if fingerprint_of(certificate) != fingerprint_of(first_certificate(der)):
             raise Refused("the server's certificate changed while connecting", "try again")
-        _judged(pki, der, server.ApplicationUri or "")
+        _judged(pki, config, der, server.ApplicationUri or "")
 
     client.certificate_validator = validate
     await client.set_security(
@@ -177,8 +179,9 @@ def _only_first(der: bytes) -> bytes:
     return der[: int.from_bytes(der[2:4], "big") + 4]
 
 
-def _judged(pki: Pki, der: bytes, application_uri: str) -> None:
-    verdict = pki.judge(der, application_uri, datetime.now(UTC))
+def _judged(pki: Pki, config: EndpointConfig, der: bytes, application_uri: str) -> None:
+    host = urlsplit(config.url).hostname or ""
+    verdict = pki.judge(der, application_uri, datetime.now(UTC), host=host, who=config.id)
     if not verdict.ok:
         raise CertificateRefused(verdict.reason, verdict.remedy, verdict.fingerprint)
 
@@ -266,33 +269,6 @@ async def read_limits(client: Client) -> Limits:
 
 
 _FAULTS: Final = {
-    "BadSecurityPolicyRejected": (
-        "the server refuses this security policy",
-        "choose one it offers: `parktwin endpoint test` lists them",
-    ),
-    "BadSecurityModeRejected": ("the server refuses this security mode", "choose another mode"),
-    "BadSecurityChecksFailed": (
-        "the server refuses our certificate",
-        "trust our certificate on the server; check both clocks, 5 minutes apart is enough to fail",
-    ),
-    "BadCertificateUntrusted": (
-        "the server does not trust our certificate",
-        "trust it on the server (it usually lies in its rejected folder)",
-    ),
-    "BadCertificateUriInvalid": (
-        "the server does not accept the URI of our certificate",
-        "remove pki/own to make a new certificate, then trust it on the server",
-    ),
-    "BadCertificateTimeInvalid": (
-        "the server holds our certificate for expired or not yet valid",
-        "set the clock of the server",
-    ),
-    "BadUserAccessDenied": ("the server refuses this user", "check user, password and role"),
-    "BadIdentityTokenRejected": (
-        "the server refuses this way to log in",
-        "give a user and password if it knows no anonymous users, or leave them out if it does",
-    ),
-    "BadIdentityTokenInvalid": ("the server cannot read the login", "check user and password"),
     "BadTooManySessions": (
         "the server has no session left",
         "close other clients, or wait until their sessions time out",
@@ -308,7 +284,7 @@ def explain(fault: BaseException) -> tuple[str, str]:
         return str(getattr(fault, "what", fault)), str(getattr(fault, "remedy", ""))
     if isinstance(fault, UaStatusCodeError):
         name = ua.StatusCode(ua.UInt32(fault.code)).name
-        what, remedy = _FAULTS.get(
+        what, remedy = REFUSALS.get(name) or _FAULTS.get(
             name, ("the server refuses", "look at the server's own log for the reason")
         )
         return f"{what} ({name})", remedy

@@ -6,11 +6,9 @@ outcome says which phase failed and why.
 """
 
 import asyncio
-import ipaddress
-import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -24,6 +22,7 @@ from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.decode import Decoder
 from connectors.opcua.monitor import Monitor
+from connectors.opcua.reach import Reach, allowed_reach
 from connectors.opcua.report import EndpointTest, TestStep
 from connectors.opcua.rows import Rows
 from connectors.opcua.security import Pki, fingerprint_of, first_certificate
@@ -45,83 +44,6 @@ from models.errors import InputError, Refused, Unavailable
 _SUBSCRIBE_S: Final = 2.0
 _SAMPLE_ITEMS: Final = 100
 _CLOCK_WARNING_S: Final = 60.0
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """Addresses an endpoint may have, so that nobody scans other networks through the service.
-
-    Parameters
-    ----------
-    networks
-        Allowed networks; by default loopback and private ranges.
-    ports
-        Allowed ports, first and last.
-    """
-
-    networks: tuple[str, ...] = (
-        "127.0.0.0/8",
-        "::1/128",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "fc00::/7",
-    )
-    ports: tuple[int, int] = (1024, 65535)
-
-    async def resolve(self, url: str) -> tuple[str, int]:
-        """First address of the host, and the port.
-
-        Raises
-        ------
-        Refused
-            When any address of the host, or the port, is not allowed.
-        Unavailable
-            When the name is not known.
-        """
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 4840
-        if not self.ports[0] <= port <= self.ports[1]:
-            raise Refused(
-                f"port {port} is not allowed",
-                f"use a port from {self.ports[0]} to {self.ports[1]}, or allow it in the settings",
-            )
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            )
-        except OSError as fault:
-            raise Unavailable(
-                f"the name {host} is not known", "check the spelling, or write the IP address"
-            ) from fault
-        addresses = [str(entry[4][0]) for entry in found]
-        allowed: Sequence[_Network] = [ipaddress.ip_network(n) for n in self.networks]
-        for address in addresses:
-            number = ipaddress.ip_address(address.partition("%")[0])
-            if not any(
-                number in network for network in allowed if network.version == number.version
-            ):
-                raise Refused(
-                    f"{host} is {address}, which is outside the allowed networks",
-                    "allow its network in the settings",
-                )
-        return addresses[0], port
-
-    async def pinned(self, url: str) -> str:
-        """The same address with the first number of its host in place of the name.
-
-        A name that is looked up again may answer with another number: what was checked has to be
-        what is connected to.
-
-        Raises
-        ------
-        Refused, Unavailable
-            As `resolve`.
-        """
-        address, port = await self.resolve(url)
-        host = f"[{address}]" if ":" in address else address
-        return urlsplit(url)._replace(netloc=f"{host}:{port}").geturl()
 
 
 @dataclass(slots=True)
@@ -279,7 +201,7 @@ async def try_endpoint(
     timeout_s
         Longest wait for one answer [s].
     """
-    trial = _Trial(config, pki, reach or Reach(), timeout_s)
+    trial = _Trial(config, pki, reach or allowed_reach(), timeout_s)
     phases = (
         ("address", trial.address),
         ("tcp", trial.tcp),

@@ -12,9 +12,10 @@ from floor_plc import Plc, free_port, running
 
 from connectors.opcua.browse import Browser, CrawlLimits, browse_children, crawl_all
 from connectors.opcua.config import EndpointConfig, Item
+from connectors.opcua.reach import Reach
 from connectors.opcua.security import Pki
 from connectors.opcua.session import Limits
-from connectors.opcua.trial import Reach, try_endpoint
+from connectors.opcua.trial import try_endpoint
 from models.errors import InputError, TwinError
 
 pytestmark = [pytest.mark.floor, pytest.mark.asyncio(loop_scope="module")]
@@ -195,7 +196,7 @@ async def test_a_pinned_address_keeps_its_port_and_path():
 
 
 async def test_an_allow_list_can_be_widened():
-    reach = Reach(networks=("127.0.0.0/8",), ports=(1, 65535))
+    reach = Reach(networks=("127.0.0.0/8",), ports=((1, 65535),))
     step = last(await try_endpoint(config("opc.tcp://127.0.0.1:1"), reach=reach))
     assert step.step == "tcp"
 

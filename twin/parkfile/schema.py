@@ -6,7 +6,7 @@ of `models.units`. Unknown keys are errors. References between parts are checked
 """
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -397,6 +397,10 @@ class Mapping(Strict):
     sampling: Duration | None = None
 
 
+REFERENCE: Final = r"^$|^(env|file|keyring):.+$"
+"""Where a secret is; never the secret itself."""
+
+
 class Endpoint(Strict):
     """An OPC UA endpoint and what is read from it."""
 
@@ -406,7 +410,9 @@ class Endpoint(Strict):
     security: str = Field("None", description="None, or <Policy>/<Sign|SignAndEncrypt>")
     allow_insecure: bool = Field(default=False, description="Needed for security None")
     user: str = ""
-    password: str = Field("", pattern=r"^$|^(env|file):.+$", description="By reference only")
+    password: str = Field("", pattern=REFERENCE, description="By reference only")
+    user_certificate: str = Field("", pattern=REFERENCE, description="Of a user without a name")
+    user_key: str = Field("", pattern=REFERENCE, description="Key of that certificate")
     time_policy: Literal["source", "server", "receive"] = "source"
     sampling: Duration = 1.0
     publishing: Duration = 1.0
