@@ -12,6 +12,7 @@ from cluster.asking import DAY_US, HOUR_US, MAX_ROWS, MINUTE_US, check_range, ch
 from cluster.ports import HistoryQuery
 from models.errors import InputError, NotFound
 from twin.figure_tags import is_figure
+from twin.memory.blind import Blinds, blinds_of
 from twin.memory.downsample import chart_step_us, downsample, usual_step_us
 from twin.memory.read import History, Reader
 from twin.memory.settings import MemorySettings
@@ -107,20 +108,29 @@ class HistoryReader:
             known_at_us=query.known_at_us,
             columns=WINDOW[1:],
             points=query.points,
+            blinds=self._blinds(cut, rows, query.since_us, query.until_us),
         )
         return _named(found, rows, WINDOW)
 
     def windows(
         self,
         cut: Cut,
-        tags: Sequence[int],
+        rows: Sequence[TagRow],
         since_us: int,
         until_us: int,
         every_us: int,
-        kinds: Mapping[int, Kind],
     ) -> pa.Table:
-        """Windows of tags as the memory gives them."""
-        return self._history.read_rollup(cut, tags, since_us, until_us, every_us, kinds=kinds)
+        """Windows of tags as the memory gives them; `rows` are all their dictionary rows."""
+        kinds = {row.tag: row.binding.kind for row in rows}
+        blinds = self._blinds(cut, rows, since_us, until_us)
+        return self._history.read_rollup(
+            cut, list(kinds), since_us, until_us, every_us, kinds=kinds, blinds=blinds
+        )
+
+    def _blinds(self, cut: Cut, rows: Sequence[TagRow], since_us: int, until_us: int) -> Blinds:
+        """When the tags were not heard: such time is neither covered nor good."""
+        gaps = self._history.read_gaps(cut.manifest, since_us, until_us, cut.coverage)
+        return blinds_of(rows, gaps, cut.away)
 
     def samples(self, cut: Cut, rows: Sequence[TagRow], since_us: int, until_us: int) -> pa.Table:
         """Raw samples of tags."""

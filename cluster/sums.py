@@ -56,7 +56,6 @@ async def _windows(
 ) -> pa.Table:
     cut = cast("Cut", await live.ask("cut", list(tags)))
     # closed tags too: a path keeps the past of the tags it had before
-    kinds = {row.tag: row.binding.kind for row in live.rows}
-    return await asyncio.to_thread(
-        live.reader.windows, cut, tags, since_us, until_us, every_us, kinds
-    )
+    wanted = set(tags)
+    rows = [row for row in live.rows if row.tag in wanted]
+    return await asyncio.to_thread(live.reader.windows, cut, rows, since_us, until_us, every_us)

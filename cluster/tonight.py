@@ -16,7 +16,7 @@ from twin.headroom import headroom_tonight, tonight_of
 from twin.park_logic import year_of
 from twin.samples import column_us
 from twin.shard import Cut
-from twin.tags import Kind, TagRow
+from twin.tags import TagRow
 
 _QUARTER_US: Final = 900_000_000
 _DAY_US: Final = 86_400_000_000
@@ -68,14 +68,7 @@ def gross_kw(
     grid = Grid(start_us=since_us, step_us=_QUARTER_US, steps=steps)
     if not rows:
         return np.full(steps, np.nan), grid
-    found = live.reader.windows(
-        cut,
-        [row.tag for row in rows],
-        since_us,
-        until_us,
-        _QUARTER_US,
-        {row.tag: Kind.GAUGE for row in rows},
-    )
+    found = live.reader.windows(cut, rows, since_us, until_us, _QUARTER_US)
     tags = sorted(row.tag for row in rows)
     each = np.full((len(tags), steps), np.nan)
     place = np.searchsorted(tags, np.asarray(found.column("tag").to_numpy()))

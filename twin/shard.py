@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -150,12 +150,15 @@ class Cut:
         What is sealed.
     now_us
         Park time of the cut [us].
+    away
+        Endpoints that are not heard now, and up to when their newest coverage row says so [us].
     """
 
     tail: pa.Table
     coverage: pa.Table
     manifest: ManifestRow
     now_us: int
+    away: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,6 +401,11 @@ class Shard:
             coverage=self._tail.coverage(after=manifest.offset),
             manifest=manifest,
             now_us=self.now_us,
+            away={
+                name: heard.until_us
+                for name, heard in self.state.endpoints.items()
+                if heard.alive is False
+            },
         )
 
     def seal(self, now_us: int) -> ManifestRow:

@@ -7,15 +7,19 @@ replaced by finer ones first (`History`), down to samples. Late gap rows so corr
 nothing that is stored has to be written again.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from twin.memory import rollup
 from twin.memory.rollup import EVENT, NO_CODES, Pieces
+from twin.samples import column_us
+from twin.tags import TagRow
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -42,20 +46,15 @@ class Blind:
     open_us: int = NEVER_US
 
     @classmethod
-    def of(cls, gaps: Iterable[tuple[int, int]], open_us: int = NEVER_US) -> "Blind":
-        """Of any gaps, in any order."""
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(gap for gap in gaps if gap[1] > gap[0]):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        starts = np.array([start for start, _ in merged], np.int64)
-        return cls(
-            starts_us=starts,
-            ends_us=np.array([end for _, end in merged], np.int64),
-            open_us=open_us,
-        )
+    def of(cls, gaps: npt.ArrayLike, open_us: int = NEVER_US) -> "Blind":
+        """Of any gaps [start, end), in any order: [n, 2]."""
+        pairs = np.asarray(gaps, np.int64).reshape(-1, 2)
+        pairs = pairs[pairs[:, 1] > pairs[:, 0]]
+        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+        reached = np.maximum.accumulate(pairs[:, 1])
+        first = np.append(True, pairs[1:, 0] > reached[:-1])[: len(pairs)]
+        last = np.append(first[1:], True)[: len(pairs)]
+        return cls(starts_us=pairs[first, 0], ends_us=reached[last], open_us=open_us)
 
     def hits(self, begin_us: Ints, end_us: Ints) -> Bools:
         """Which of some rising stretches [begin, end] share time with a gap."""
@@ -66,6 +65,50 @@ class Blind:
 
 Blinds = Mapping[int, Blind]
 """Tag to when it was not heard; tags that always were are left out."""
+
+
+def blinds_of(rows: Iterable[TagRow], gaps: pa.Table, away: Mapping[str, int]) -> Blinds:
+    """When tags were not heard, by what their endpoints' gateways and the dictionary say.
+
+    Parameters
+    ----------
+    rows
+        Dictionary rows of the tags, in order: the time a tag was closed is not its own.
+    gaps
+        Coverage rows that say so, of the span that is read.
+    away
+        Endpoints that are not heard now, and up to when their newest row says so [us].
+    """
+    closed: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    endpoints: dict[int, str] = {}
+    for row in rows:
+        shut = closed[row.tag]
+        if row.valid_to_us is not None:
+            shut.append((row.valid_to_us, NEVER_US))
+        elif shut:
+            shut[-1] = (shut[-1][0], row.valid_from_us)
+        endpoints[row.tag] = row.binding.endpoint
+    heard_not = _by_endpoint(gaps, set(endpoints.values()))
+    found = {
+        tag: Blind.of(
+            np.concatenate([heard_not[name], np.array(closed[tag], np.int64).reshape(-1, 2)]),
+            away.get(name, NEVER_US),
+        )
+        for tag, name in endpoints.items()
+    }
+    return {
+        tag: blind
+        for tag, blind in found.items()
+        if len(blind.starts_us) or blind.open_us < NEVER_US
+    }
+
+
+def _by_endpoint(gaps: pa.Table, names: set[str]) -> dict[str, Ints]:
+    """Gaps of each endpoint, those that touch already joined: [n, 2]."""
+    endpoint = gaps.column("endpoint").to_numpy(zero_copy_only=False)
+    times = np.column_stack([column_us(gaps, "from"), column_us(gaps, "to")])
+    joined = {name: Blind.of(times[endpoint == name]) for name in names}
+    return {name: np.column_stack([b.starts_us, b.ends_us]) for name, b in joined.items()}
 
 
 def with_gap_inside(pieces: Pieces, blinds: Blinds) -> Bools:

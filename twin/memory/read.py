@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.errors import InputError, NotFound
 from twin.memory import merge, rollup, rows
@@ -151,6 +152,18 @@ class Reader:
         begin = rows.ints(table, "first_at")[low:high]
         first, end = np.searchsorted(begin, [since_us, until_us]).tolist()
         return rollup.from_table(table.slice(low + first, end - first), known | {"tag": tag})
+
+    def gaps(self, file: SealedFile, since_us: int, until_us: int) -> pa.Table:
+        """Rows of a coverage file that tell a gap and may overlap [since, until).
+
+        Row groups that tell none are not read: endpoints are alive nearly always, and say so often.
+        """
+        footer = self.footer(COVERAGE_TABLE, file)
+        hit = (footer.begin_min < until_us) & (footer.end_max > since_us)
+        if "alive" in footer.whole:
+            hit &= footer.whole["alive"][0] == 0
+        found = self._read(COVERAGE_TABLE, file, hit)
+        return found.filter(pc.invert(found.column("alive")))
 
     def _read(
         self,
@@ -522,6 +535,17 @@ class History:
         whole = rows.concat(parts, COVERAGE_TABLE.schema)
         hit = (rows.ints(whole, "to") > since_us) & (rows.ints(whole, "from") < until_us)
         return coverage_in_order(whole.filter(pa.array(hit))).cast(COVERAGE)
+
+    def read_gaps(
+        self, manifest: ManifestRow, since_us: int, until_us: int, tail: pa.Table
+    ) -> pa.Table:
+        """Coverage rows that tell a gap and overlap [since, until); asked like `read_coverage`."""
+        files = self._reader.files(COVERAGE_TABLE, manifest).within(since_us, until_us)
+        parts = [self._reader.gaps(file, since_us, until_us) for file in files]
+        gone = tail.filter(pc.invert(tail.column("alive")))
+        whole = rows.concat([*parts, gone.cast(COVERAGE_TABLE.schema)], COVERAGE_TABLE.schema)
+        hit = (rows.ints(whole, "to") > since_us) & (rows.ints(whole, "from") < until_us)
+        return whole.filter(pa.array(hit))
 
     def _last(
         self, cut: Cut, tags: Ints, before_us: int, known_us: int | None, *, good: bool

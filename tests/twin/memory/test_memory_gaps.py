@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_story import KINDS, NO_COVERAGE, T0, H, M, Row, S, cut_of, table
 
-from twin.memory.blind import Blind
+from twin.memory.blind import Blind, blinds_of
+from twin.memory.read import History, Reader
 from twin.memory.store import Memory
-from twin.samples import COVERAGE, TIME
+from twin.samples import COVERAGE, SAMPLES, TIME
 from twin.state import ShardState
 from twin.status import BAD_SENSOR_FAILURE, GOOD
 from twin.tags import Binding, TagRow
@@ -153,3 +154,50 @@ def test_history_of_a_stretch_is_what_the_live_state_counted(
             held[code] = held.get(code, 0.0) + code_s
     live = {c: s for c, s in enumerate(totals.state_s[state_of].tolist()) if s > 0}
     assert {c: s for c, s in held.items() if s > 0} == pytest.approx(live)
+
+
+def tag_row(tag: int, endpoint: str, start: int, end: int | None = None) -> TagRow:
+    binding = Binding(path=f"p/{tag}", kind=KINDS[tag], endpoint=endpoint)
+    return TagRow(tag=tag, binding=binding, valid_from_us=start, valid_to_us=end)
+
+
+def test_gaps_are_found_in_sealed_files_and_in_the_tail_and_closed_tags_hold_nothing(
+    tmp_path: Path,
+) -> None:
+    memory = Memory.open(tmp_path / "memory")
+    alive = [coverage(T0 + k * 10 * S, T0 + (k + 1) * 10 * S, alive=True) for k in range(60)]
+    told = [*alive, coverage(T0 + 10 * M, T0 + 20 * M, alive=False)]
+    memory.seal(SAMPLES.empty_table(), pa.Table.from_batches(told), KINDS, 1, T0)
+    late = [coverage(T0 + 15 * M, T0 + 25 * M, alive=False), coverage(T0, T0 + H, alive=True)]
+    history = History(Reader(tmp_path / "memory", memory.settings))
+    tail = pa.Table.from_batches(late)
+    gaps = history.read_gaps(memory.manifest, T0, T0 + H, tail)
+    assert gaps.num_rows == 2
+    assert history.read_gaps(memory.manifest, T0 + 30 * M, T0 + H, tail).num_rows == 0
+    rows = [
+        tag_row(GAUGE, "plc", 0),
+        tag_row(COUNTER, "other", 0),
+        tag_row(STATE, "plc", 0),
+        tag_row(STATE, "plc", 0, T0 + 5 * M),
+        tag_row(STATE, "plc", T0 + 8 * M),
+        tag_row(STATE, "plc", T0 + 8 * M, T0 + 22 * M),
+    ]
+    found = blinds_of(rows, gaps, {"other": T0 + 40 * M, "plc-2": T0})
+    plain = {
+        tag: (
+            *((a - T0) // M for a in blind.starts_us),
+            *(min(b - T0, H) // M for b in blind.ends_us),
+            min(blind.open_us - T0, H) // M,
+        )
+        for tag, blind in found.items()
+    }
+    assert plain == {GAUGE: (10, 25, 60), COUNTER: (40,), STATE: (5, 10, 8, 60, 60)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12))
+def test_merged_gaps_hold_the_same_instants(gaps: list[tuple[int, int]]) -> None:
+    blind = Blind.of(gaps)
+    ends, starts = blind.ends_us.tolist(), blind.starts_us.tolist()
+    inside = {t for a, b in zip(starts, ends, strict=True) for t in range(a, b)}
+    assert inside == {t for a, b in gaps for t in range(a, b)}
+    assert all(end < start for end, start in zip(ends, starts[1:], strict=False))
