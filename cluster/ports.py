@@ -252,7 +252,9 @@ class ParkService(Protocol):
         """
 
     async def kpis(self, park: str, since_us: int, until_us: int, every_us: int | None) -> pa.Table:
-        """ISO 22400 KPIs per line: asset, at, kpi, value, unit, good_fraction, quality, formula."""
+        """ISO 22400 KPIs per line: asset, at, kpi, value (null with a reason in why), unit,
+        good_fraction, plan_seen, quality, why, formula.
+        """
 
     async def energy(self, park: str, since_us: int, until_us: int, every_us: int) -> pa.Table:
         """Energy by 15 min or coarser: at, flow (grid, solar, battery_in, battery_out, load,

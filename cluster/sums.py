@@ -10,7 +10,7 @@ from cluster.asking import check_range, check_windows
 from cluster.live_park import LivePark
 from models.errors import InputError
 from twin.energy import STEP_US, energy_table, energy_tags
-from twin.kpi import kpi_tags, kpis
+from twin.kpi import kpi_tags, kpis, partly_observed, piece_us, state_tags
 from twin.shard import Cut
 from twin.tags import TagDictionary
 
@@ -25,8 +25,22 @@ async def kpi_table(live: LivePark, since_us: int, until_us: int, every_us: int 
     step_us = every_us or until_us - since_us
     check_windows(len(tags), since_us, until_us, step_us)
     rows = await _windows(live, tags, since_us, until_us, step_us)
+    states = state_tags(live.park, dictionary)
+    seen = None
+    piece = piece_us(since_us, until_us, every_us)
+    # A piece of a window costs what a window costs: only where the plan was not seen throughout.
+    if piece is not None and partly_observed(rows, states, since_us, until_us, every_us):
+        check_windows(len(states), since_us, until_us, piece)
+        seen = await _windows(live, states, since_us, until_us, piece)
     return await asyncio.to_thread(
-        kpis, live.park, dictionary, rows, since_us=since_us, until_us=until_us, every_us=every_us
+        kpis,
+        live.park,
+        dictionary,
+        rows,
+        since_us=since_us,
+        until_us=until_us,
+        every_us=every_us,
+        seen=seen,
     )
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from twin.label import Label
+from twin.oee import LEAST_CYCLES, LEAST_PARTS, LEAST_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,34 @@ def _f(
 
 
 _READ: Final = ("Số đo trực tiếp", "Read from the instrument")
-_OEE: Final = (
-    "A × E × Q từ tổng các thành phần của hôm nay; A = APT/PBT, E = PRI·PQ/APT, Q = GQ/PQ "
-    "(ISO 22400-2)",
-    "A × E × Q from today's summed elements; A = APT/PBT, E = PRI·PQ/APT, Q = GQ/PQ (ISO 22400-2)",
+_TIME: Final = (
+    f"; chưa rõ (–) khi thời gian làm mẫu số dưới {LEAST_S / 60:.0f} phút "
+    f"hoặc {LEAST_CYCLES:.0f} chu kỳ",
+    f"; unknown (–) until its divisor holds {LEAST_S / 60:.0f} min and {LEAST_CYCLES:.0f} cycles",
+)
+_PARTS: Final = (
+    f"; chưa rõ (–) khi dưới {LEAST_PARTS:.0f} sản phẩm",
+    f"; unknown (–) below {LEAST_PARTS:.0f} parts",
+)
+_MINUTES: Final = (
+    f"; chưa rõ (–) trong {LEAST_S / 60:.0f} phút đầu",
+    f"; unknown (–) in the first {LEAST_S / 60:.0f} min",
+)
+
+
+def _until(told: tuple[str, str], least: tuple[str, str]) -> tuple[str, str]:
+    """A formula, and from when on it has a value."""
+    return told[0] + least[0], told[1] + least[1]
+
+
+_OEE: Final = _until(
+    (
+        "A × E × Q từ tổng các thành phần của hôm nay; A = APT/PBT, E = PRI·PQ/APT, Q = GQ/PQ "
+        "(ISO 22400-2)",
+        "A × E × Q from today's summed elements; A = APT/PBT, E = PRI·PQ/APT, Q = GQ/PQ "
+        "(ISO 22400-2)",
+    ),
+    _TIME,
 )
 _FULL: Final = (0.0, 100.0)
 
@@ -242,7 +267,10 @@ _PARK: Final = (
         "/h",
         0,
         ("Năng suất", "Output rate"),
-        ("Sản phẩm đạt trong 15 phút vừa qua × 4", "Good parts of the last 15 min × 4"),
+        _until(
+            ("Sản phẩm đạt trong 15 phút vừa qua × 4", "Good parts of the last 15 min × 4"),
+            _MINUTES,
+        ),
     ),
     _f(
         "gate_queue",
@@ -362,7 +390,7 @@ _LINE: Final = (
         "%",
         1,
         ("Mức sẵn sàng (A)", "Availability"),
-        ("APT / PBT của nút thắt", "APT / PBT of the bottleneck"),
+        _until(("APT / PBT của nút thắt", "APT / PBT of the bottleneck"), _TIME),
         scale=_FULL,
     ),
     _f(
@@ -370,9 +398,12 @@ _LINE: Final = (
         "%",
         1,
         ("Hiệu suất tốc độ (P)", "Effectiveness"),
-        (
-            "PRI·PQ / APT; trên 100 % nghĩa là PRI sai",
-            "PRI·PQ / APT; above 100 % the planned cycle PRI is wrong",
+        _until(
+            (
+                "PRI·PQ / APT; trên 100 % nghĩa là PRI sai",
+                "PRI·PQ / APT; above 100 % the planned cycle PRI is wrong",
+            ),
+            _TIME,
         ),
         band=(None, 100.0),
         scale=(0.0, 120.0),
@@ -382,7 +413,7 @@ _LINE: Final = (
         "%",
         1,
         ("Tỷ lệ đạt (Q)", "Quality ratio"),
-        ("GQ / PQ, cả chuyền", "GQ / PQ of the whole line"),
+        _until(("GQ / PQ, cả chuyền", "GQ / PQ of the whole line"), _PARTS),
         scale=_FULL,
     ),
     _f(
@@ -397,16 +428,21 @@ _LINE: Final = (
         "/h",
         0,
         ("Năng suất", "Rate"),
-        ("Sản phẩm đạt trong 15 phút qua × 4", "Good parts of the last 15 min × 4"),
+        _until(
+            ("Sản phẩm đạt trong 15 phút qua × 4", "Good parts of the last 15 min × 4"), _MINUTES
+        ),
     ),
     _f(
         "kwh_per_unit",
         "kWh/pc",
         3,
         ("Điện năng mỗi sản phẩm", "Energy per unit"),
-        (
-            "Điện năng các máy hôm nay / sản phẩm đạt",
-            "Energy of the machines today / good parts",
+        _until(
+            (
+                "Điện năng các máy hôm nay / sản phẩm đạt",
+                "Energy of the machines today / good parts",
+            ),
+            _PARTS,
         ),
     ),
     _f(
@@ -414,9 +450,12 @@ _LINE: Final = (
         "",
         0,
         ("Nút thắt (số thứ tự máy)", "Bottleneck (machine number)"),
-        (
-            "Máy có thời gian chạy + dừng do chính nó lớn nhất trong 1 giờ qua, đếm từ 1",
-            "Machine with the most busy and own down time of the last hour, counted from 1",
+        _until(
+            (
+                "Máy có thời gian chạy + dừng do chính nó lớn nhất trong 1 giờ qua, đếm từ 1",
+                "Machine with the most busy and own down time of the last hour, counted from 1",
+            ),
+            _MINUTES,
         ),
     ),
 )

@@ -5,7 +5,7 @@ then divided; a KPI with less than `min_good` of its window observed is uncertai
 Formulas as in ISO 22400-2 (confirmed against a published ontology of the standard, not its text).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,11 +13,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.errors import InputError
 from twin.line_map import line_map_of, places_of
 from twin.marks import CODES
-from twin.oee import SETUP, Elements, divided, line_elements, machine_elements, ratios
+from twin.oee import (
+    SETUP,
+    Elements,
+    counted,
+    divided,
+    lasted,
+    line_elements,
+    machine_elements,
+    raw_ratios,
+)
 from twin.park import Park
 from twin.samples import TIME
 from twin.status import CLASS_BAD, CLASS_GOOD, CLASS_UNCERTAIN
@@ -46,23 +56,51 @@ KPIS: Final = pa.schema(
         pa.field("value", pa.float64()),
         pa.field("unit", pa.string(), nullable=False),
         pa.field("good_fraction", pa.float64(), nullable=False),
+        pa.field("plan_seen", pa.float64()),
         pa.field("quality", pa.uint8(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
         pa.field("formula", pa.string(), nullable=False),
     ]
 )
-"""One row per asset (empty for the park), window and KPI; ``value`` is null without a divisor,
-``quality`` is 0 good, 1 uncertain (too little observed, a ratio or E above 100 %), 2 without a
-value."""
+"""One row per asset (empty for the park), window and KPI; ``value`` is null where it is unknown,
+``why`` is the reason then (`WHY`) and empty otherwise. ``good_fraction`` is the share of the window
+that was observed, ``plan_seen`` that of its planned time (null where nothing was planned): planned
+time that nobody saw is not in PBT. ``quality`` is 0 good, 1 uncertain (too little observed, a ratio
+or E above 100 %), 2 without a value."""
+
+NOT_PLANNED, NOT_OBSERVED, TOO_SHORT, TOO_FEW, NO_DIVISOR = WHY = (
+    "not_planned",
+    "not_observed",
+    "too_short",
+    "too_few_parts",
+    "nothing_made",
+)
+"""Why a KPI has no value: no planned time; none of it observed; less time than `twin.oee` asks of a
+divisor; fewer parts than that; nothing was made or ran."""
+
+WHOLE: Final = 0.999
+"""Share of a window from which on it counts as observed throughout."""
+_PIECES_US: Final = tuple(minutes * 60_000_000 for minutes in (15, 5, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kpi:
-    """One KPI: its name, unit, formula, and how it follows from elements."""
+    """One KPI: its name, unit, formula, how it follows from elements, and what it is divided by.
+
+    Parameters
+    ----------
+    time
+        The time it is divided by, or that its rate refers to; None for none.
+    parts
+        Whether it is divided by parts.
+    """
 
     name: str
     unit: str
     formula: str
     of: Callable[[Elements], Floats]
+    time: Callable[[Elements], Floats] | None = None
+    parts: bool = False
 
 
 def _busy(e: Elements) -> Floats:
@@ -74,20 +112,29 @@ KPI_LIST: Final = (
         name="availability",
         unit="%",
         formula="APT / PBT",
-        of=lambda e: 100.0 * ratios(e).availability,
+        of=lambda e: 100.0 * raw_ratios(e).availability,
+        time=lambda e: e.pbt_s,
     ),
     Kpi(
         name="effectiveness",
         unit="%",
         formula="PRI · PQ / APT",
-        of=lambda e: 100.0 * ratios(e).effectiveness,
+        of=lambda e: 100.0 * raw_ratios(e).effectiveness,
+        time=lambda e: e.apt_s,
     ),
-    Kpi(name="quality_ratio", unit="%", formula="GQ / PQ", of=lambda e: 100.0 * ratios(e).quality),
+    Kpi(
+        name="quality_ratio",
+        unit="%",
+        formula="GQ / PQ",
+        of=lambda e: 100.0 * raw_ratios(e).quality,
+        parts=True,
+    ),
     Kpi(
         name="oee",
         unit="%",
         formula="(APT / PBT) · (PRI · PQ / APT) · (GQ / PQ)",
-        of=lambda e: 100.0 * ratios(e).oee,
+        of=lambda e: 100.0 * raw_ratios(e).oee,
+        time=lambda e: e.pbt_s,
     ),
     Kpi(
         name="nee",
@@ -96,56 +143,97 @@ KPI_LIST: Final = (
         of=lambda e: (
             100.0
             * divided(e.apt_s + e.aust_s, e.pbt_s)
-            * ratios(e).effectiveness
-            * ratios(e).quality
+            * raw_ratios(e).effectiveness
+            * raw_ratios(e).quality
         ),
+        time=lambda e: e.pbt_s,
     ),
     Kpi(
         name="utilization_efficiency",
         unit="%",
         formula="APT / AUBT, AUBT = APT + AUST + ADET",
         of=lambda e: 100.0 * divided(e.apt_s, _busy(e)),
+        time=_busy,
     ),
     Kpi(
         name="allocation_efficiency",
         unit="%",
         formula="AUBT / PBT",
         of=lambda e: 100.0 * divided(_busy(e), e.pbt_s),
+        time=lambda e: e.pbt_s,
     ),
     Kpi(
         name="technical_efficiency",
         unit="%",
         formula="APT / (APT + ADET)",
         of=lambda e: 100.0 * divided(e.apt_s, e.apt_s + e.adet_s),
+        time=lambda e: e.apt_s + e.adet_s,
     ),
     Kpi(
         name="setup_ratio",
         unit="%",
         formula="AUST / AUPT, AUPT = APT + AUST",
         of=lambda e: 100.0 * divided(e.aust_s, e.apt_s + e.aust_s),
+        time=lambda e: e.apt_s + e.aust_s,
     ),
     Kpi(
         name="throughput_rate",
         unit="/h",
         formula="PQ / AOET, AOET = APT + AUST + ADET + ADOT",
         of=lambda e: 3600.0 * divided(e.made, _busy(e) + e.adot_s),
+        time=lambda e: _busy(e) + e.adot_s,
     ),
     Kpi(
         name="scrap_ratio",
         unit="%",
         formula="SQ / PQ",
         of=lambda e: 100.0 * divided(e.made - e.good, e.made),
+        parts=True,
     ),
     Kpi(name="good_quantity", unit="", formula="GQ = PQ − SQ", of=lambda e: e.good),
 )
 """KPIs in the order they are listed."""
 _PACED: Final = ("effectiveness", "oee", "nee")
 """KPIs that E above 100 % makes doubtful."""
+_PLANNED: Final = ("availability", "oee", "nee", "allocation_efficiency")
+"""KPIs that are divided by planned time."""
 
 
 def kpi_tags(park: Park, dictionary: TagDictionary) -> tuple[int, ...]:
     """Tags whose rollups `kpis` needs; metrics that were never mapped are left out."""
     return tuple(_machine_spans(park, dictionary))
+
+
+def state_tags(park: Park, dictionary: TagDictionary) -> tuple[int, ...]:
+    """Tags of machine states: their good seconds say when a machine was observed."""
+    found = _machine_spans(park, dictionary)
+    return tuple(tag for tag, (_, metric, _) in found.items() if metric == "item_state")
+
+
+def piece_us(since_us: int, until_us: int, every_us: int | None) -> int | None:
+    """Length of the pieces of a window in which planned and observed time are held together [us].
+
+    None where no usual piece divides the window: then the plan is taken to be observed evenly.
+    """
+    if every_us is None:
+        fits = (piece for piece in _PIECES_US if piece < until_us - since_us)
+    else:
+        fits = (piece for piece in _PIECES_US if piece < every_us and every_us % piece == 0)
+    return next(fits, None)
+
+
+def partly_observed(
+    rows: pa.Table, states: Sequence[int], since_us: int, until_us: int, every_us: int | None
+) -> bool:
+    """Whether any window of those machine states was not observed throughout."""
+    starts, ends = _windows(since_us, until_us, every_us)
+    known = rows.filter(pc.is_in(rows.column("tag"), pa.array(states, pa.int32())))
+    if known.num_rows < len(starts) * len(states):
+        return True
+    at_us = known.column("at").cast(pa.int64()).to_numpy()
+    good_s = pc.fill_null(known.column("good_s"), 0.0).to_numpy()
+    length_us = np.minimum(at_us + (ends[0] - starts[0]), until_us) - at_us
+    return bool((good_s < WHOLE * length_us / 1e6).any())
 
 
 def _machine_spans(
@@ -172,6 +260,7 @@ def kpis(
     since_us: int,
     until_us: int,
     every_us: int | None = None,
+    seen: pa.Table | None = None,
 ) -> pa.Table:
     """KPIs per window.
 
@@ -184,6 +273,9 @@ def kpis(
         increase, codes, code_s.
     since_us, until_us, every_us
         Left-closed window and its step [us]; None makes one window of it.
+    seen
+        Rollups of `state_tags` over the same span in steps of `piece_us`, for windows that were
+        observed in part; None takes the plan to be observed as evenly as the window.
 
     Returns
     -------
@@ -200,6 +292,9 @@ def kpis(
         return KPIS.empty_table()
     gathered = _Gathered(park, dictionary, rows, (starts, ends))
     hours = WorkingHours(park)
+    if seen is not None:
+        piece = piece_us(since_us, until_us, every_us) or ends[0] - starts[0]
+        gathered.see(seen, hours, piece, until_us)
     blocks: list[pa.Table] = []
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
         lines = gathered.lines(place, hours.planned_s(start, end), (end - start) / 1e6)
@@ -238,7 +333,9 @@ class _Gathered:
         shape = (len(starts), len(machines))
         self._item_s, self._setup_s = np.zeros((*shape, CODES)), np.zeros(shape)
         self._seen_s, self._made, self._scrap = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        place = _machine_spans(park, dictionary)
+        self._plan_seen_s: Floats | None = None
+        self._starts = np.array(starts, np.int64)
+        self._places = place = _machine_spans(park, dictionary)
         window = {start: number for number, start in enumerate(starts)}
         columns = ("tag", "at", "good_s", "increase", "codes", "code_s")
         plain = rows.select(list(columns)).set_column(1, "at", rows.column("at").cast(pa.int64()))
@@ -267,8 +364,33 @@ class _Gathered:
             else:
                 self._setup_s[at] += seconds[SETUP]
 
+    def see(self, rows: pa.Table, hours: WorkingHours, piece_us: int, until_us: int) -> None:
+        """Sum the planned time of every machine that was observed, piece by piece."""
+        found = self._plan_seen_s = np.zeros(self._seen_s.shape)
+        at_us = rows.column("at").cast(pa.int64()).to_pylist()
+        good = rows.column("good_s").to_pylist()
+        planned: dict[int, Floats] = {}
+        for tag, start, good_s in zip(rows.column("tag").to_pylist(), at_us, good, strict=True):
+            known = self._places.get(tag)
+            if known is None or not good_s:
+                continue
+            end = min(start + piece_us, until_us)
+            if start not in planned:
+                planned[start] = hours.planned_s(start, end)
+            machine = known[0]
+            share = min(1.0, good_s * 1e6 / (end - start))
+            window = int(np.searchsorted(self._starts, start, "right")) - 1
+            found[window, machine] += share * planned[start][self._map.line[machine]]
+
+    def _observed_plan_s(self, window: int, plan_s: Floats, window_s: float) -> Floats:
+        """Planned time of each machine in a window that was observed."""
+        if self._plan_seen_s is not None:
+            return np.asarray(np.minimum(self._plan_seen_s[window], plan_s))
+        return np.asarray(plan_s * np.minimum(self._seen_s[window] / window_s, 1.0))
+
     def lines(self, window: int, planned_s: Floats, window_s: float) -> Elements:
         """Elements of the lines in one window."""
+        plan_s = planned_s[self._map.line]
         machines = machine_elements(
             item_s=self._item_s[window],
             setup_s=self._setup_s[window],
@@ -276,7 +398,8 @@ class _Gathered:
             produced=self._made[window],
             scrap=self._scrap[window],
             pri_s=self._pri_s,
-            pbt_s=planned_s[self._map.line],
+            plan_s=plan_s,
+            pbt_s=self._observed_plan_s(window, plan_s, window_s),
             window_s=window_s,
         )
         return line_elements(machines, self._scrap[window], self._map)
@@ -302,9 +425,11 @@ def _window_table(park: Park, lines: Elements, at_us: int) -> pa.Table:
 
 
 def _table(assets: list[str], elements: Elements, at_us: int, min_good: float) -> pa.Table:
-    found = ratios(elements)
+    found = raw_ratios(elements)
     good = np.nan_to_num(found.good_fraction)
+    why = np.column_stack([_why(kpi, elements) for kpi in KPI_LIST])
     values = np.column_stack([kpi.of(elements) for kpi in KPI_LIST])
+    values = np.where(why == "", values, np.nan)
     uncertain = (good < min_good)[:, None] | np.zeros_like(values, np.bool_)
     paced = [place for place, kpi in enumerate(KPI_LIST) if kpi.name in _PACED]
     uncertain[:, paced] |= found.doubtful[:, None]
@@ -313,6 +438,7 @@ def _table(assets: list[str], elements: Elements, at_us: int, min_good: float) -
     quality = np.where(uncertain, CLASS_UNCERTAIN, CLASS_GOOD)
     quality = np.where(np.isfinite(values), quality, CLASS_BAD).astype(np.uint8)
     n = len(KPI_LIST)
+    plan_seen = np.repeat(divided(elements.pbt_s, elements.plan_s), n)
     return pa.table(
         {
             "asset": np.repeat(assets, n),
@@ -321,8 +447,26 @@ def _table(assets: list[str], elements: Elements, at_us: int, min_good: float) -
             "value": pa.array(values.ravel(), mask=~np.isfinite(values.ravel())),
             "unit": [kpi.unit for kpi in KPI_LIST] * len(assets),
             "good_fraction": np.repeat(good, n),
+            "plan_seen": pa.array(plan_seen, mask=~np.isfinite(plan_seen)),
             "quality": quality.ravel(),
+            "why": pa.array(why.ravel().tolist(), pa.string()),
             "formula": [kpi.formula for kpi in KPI_LIST] * len(assets),
         },
         schema=KPIS,
     )
+
+
+def _why(kpi: Kpi, elements: Elements) -> npt.NDArray[np.str_]:
+    """Why each entry has no value of a KPI; empty where it has one. The first reason counts."""
+    nothing = np.zeros(len(elements.apt_s), np.bool_)
+    planned = kpi.name in _PLANNED
+    short = ~lasted(elements, kpi.time(elements)) if kpi.time is not None else nothing
+    reasons = (
+        (nothing | planned & (elements.plan_s <= 0.0), NOT_PLANNED),
+        (elements.observed_s <= 0.0, NOT_OBSERVED),
+        (nothing | planned & (elements.pbt_s <= 0.0), NOT_OBSERVED),
+        (short, TOO_SHORT),
+        (~counted(elements) if kpi.parts else nothing, TOO_FEW),
+        (~np.isfinite(kpi.of(elements)), NO_DIVISOR),
+    )
+    return np.select([wrong for wrong, _ in reasons], [why for _, why in reasons], "")

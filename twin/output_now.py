@@ -9,10 +9,12 @@ from twin.marks import Window
 from twin.moment import HOUR_S, Moment, sums
 from twin.oee import (
     EXECUTING,
+    LEAST_S,
     OUT_OF_SERVICE,
     SETUP,
     Elements,
     Ratios,
+    counted,
     divided,
     line_elements,
     machine_elements,
@@ -52,7 +54,7 @@ class OutputNow:
         line_kwh = sums(plan.machine_line, np.nan_to_num(kwh), plan.n_lines)
         seen = sums(plan.machine_line, observed, plan.n_lines)
         seen /= sums(plan.machine_line, np.ones(len(plan.machine_line)), plan.n_lines)
-        per_unit = divided(line_kwh, good)
+        per_unit = np.where(counted(lines), divided(line_kwh, good), np.nan)
         self._moment.window("line", "kwh_per_unit", per_unit, np.minimum(seen, found.good_fraction))
         self._over_lines(lines, good)
         self._rates()
@@ -70,7 +72,7 @@ class OutputNow:
             produced=window.total[marked[("machine", "part_count")]],
             scrap=scrap,
             pri_s=plan.pri_s,
-            pbt_s=planned[plan.machine_line],
+            plan_s=planned[plan.machine_line],
             window_s=window.seconds,
         )
         return line_elements(machines, scrap, plan.lines), machines.good[plan.lines.last]
@@ -100,7 +102,7 @@ class OutputNow:
     def _rates(self) -> None:
         """Good parts per hour over the last quarter hour or a little more."""
         window = self._moment.marks.since(RATE_S, self._moment.mark)
-        if window is None or window.seconds < 1.0:
+        if window is None or window.seconds < LEAST_S:  # one part in ten seconds is no 360 an hour
             return
         plan, marked = self._moment.arrays, self._moment.view.atlas.marked
         parts = window.total[marked[("machine", "part_count")]]
@@ -115,7 +117,7 @@ class OutputNow:
     def _bottlenecks(self) -> None:
         """The machine of each line that was busy or down longest in the last hour, from 1."""
         window = self._moment.marks.since(HOUR_S, self._moment.mark)
-        if window is None:
+        if window is None or window.seconds < LEAST_S:
             return
         plan = self._moment.arrays
         code_s = window.code_s[self._moment.view.atlas.marked[("machine", "item_state")]]

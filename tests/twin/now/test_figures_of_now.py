@@ -204,6 +204,34 @@ def test_oee_of_a_line_from_the_elements_of_its_constraint(at):
     assert bench.figure(f"{line}.bottleneck") == 1.0
 
 
+def test_ratios_and_rates_of_the_first_minutes_are_unknown_not_absurd(at):
+    bench = at(10)
+    line = "line.acme/hall/l1"
+    names = ("oee_pct", "availability_pct", "effectiveness_pct", "quality_pct", "rate_h",
+             "kwh_per_unit", "bottleneck")  # fmt: skip
+    bench.say({f"{m}/{c}": 0.0 for m in (M1, M2) for c in ("part_count", "active_energy")})
+    bench.say({f"{M1}/item_state": 3.0, f"{M2}/item_state": 3.0})
+    bench.tick()
+    for second in range(12, 301, 12):  # a part every 12 s of a 30 s cycle
+        bench.tick(12.0)
+        bench.say({f"{m}/part_count": second / 12.0 for m in (M1, M2)})
+        bench.say({f"{m}/active_energy": second / 12.0 for m in (M1, M2)})
+        if second < 120:
+            bench.tick()
+            for id_ in (*(f"{line}.{name}" for name in names), "park.oee_pct", "site.acme.oee_pct"):
+                assert math.isnan(bench.figure(id_)), id_
+                assert bench.quality(id_) == 2
+            assert math.isnan(bench.figure("park.output_rate_h"))
+            assert bench.figure(f"{line}.good_today") == second / 12.0
+    bench.tick()
+    assert bench.figure(f"{line}.availability_pct") == pytest.approx(100.0)
+    assert bench.figure(f"{line}.effectiveness_pct") == pytest.approx(250.0)  # PRI is wrong then
+    assert bench.figure(f"{line}.quality_pct") == 100.0
+    assert bench.figure(f"{line}.rate_h") == pytest.approx(300.0)
+    assert bench.figure(f"{line}.kwh_per_unit") == pytest.approx(2.0)
+    assert bench.figure(f"{line}.bottleneck") == 1.0
+
+
 def test_logistics_figures(at):
     bench = at(9)
     bench.say({"g1/queue": 7.0, "g1/lanes_busy": 2.0, "g1/entries": 100.0, "y1/occupied": 50.0})

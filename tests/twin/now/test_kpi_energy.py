@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import InputError
 from twin.energy import ENERGY, STEP_US, energy_table, energy_tags
-from twin.kpi import KPI_LIST, KPIS, kpi_tags, kpis
+from twin.kpi import KPI_LIST, KPIS, kpi_tags, kpis, partly_observed, piece_us, state_tags
 from twin.memory.windows import WINDOWS
 from twin.samples import TIME, to_us
 from twin.tags import TagDictionary
@@ -136,6 +136,136 @@ def test_more_work_than_was_planned_is_shown_and_doubtful(small_park, dictionary
     overtime = value(table, "acme/hall/l1", "availability", start)
     assert overtime == (pytest.approx(100 * 6600 / 3600), 1)
     assert value(table, "acme/hall/l1", "quality_ratio", start)[1] == 0
+
+
+DAY_US = 24 * HOUR_US
+LINE = "acme/hall/l1"
+
+
+def young(dictionary, minutes, parts=40.0):
+    """A twin born late: 24 h to Monday 20:00, of which it lived the last minutes."""
+    start = SIX + 14 * HOUR_US - DAY_US
+    seconds = 60.0 * minutes
+    m1, m2 = f"{LINE}/m1", f"{LINE}/m2"
+    held = state(c3=0.9 * seconds, c2=0.1 * seconds)
+    rows = [
+        (f"{m1}/item_state", start, held),
+        (f"{m1}/part_count", start, {"increase": parts}),
+        (f"{m2}/part_count", start, {"increase": parts}),
+        (f"{m2}/item_state", start, held),
+    ]
+    last = start + DAY_US - 15 * 60_000_000
+    seen = [(f"{m}/item_state", last, held) for m in (m1, m2)]
+    return start, rollup(dictionary, rows), rollup(dictionary, seen)
+
+
+def why(table, asset, kpi):
+    row = next(r for r in table.to_pylist() if (r["asset"], r["kpi"]) == (asset, kpi))
+    return row["value"], row["why"], row["plan_seen"]
+
+
+def test_planned_time_that_nobody_saw_is_no_delay(small_park, dictionary):
+    # Monday from 06:00: 15 of 840 planned minutes seen, 90 % of them executed; not 1.6 %
+    start, rows, seen = young(dictionary, 15.0)
+    table = kpis(small_park, dictionary, rows, since_us=start, until_us=start + DAY_US, seen=seen)
+    available, reason, plan_seen = why(table, LINE, "availability")
+    assert (available, reason) == (pytest.approx(90.0), "")
+    assert plan_seen == pytest.approx(15.0 / 840.0)
+    assert value(table, LINE, "availability", start)[1] == 1  # too little was seen to be sure
+
+
+def test_planned_and_observed_time_are_held_together_piece_by_piece(small_park, dictionary):
+    # the night before the shift was seen and half of its first hour; nothing of that night is plan
+    start = SIX - HOUR_US
+    quarter = 15 * 60_000_000
+    pieces = [(f"{LINE}/m1/item_state", start + k * quarter, state(c3=900.0)) for k in range(6)]
+    whole = [
+        (f"{LINE}/m1/item_state", start, state(c2=3600.0, c3=1800.0)),
+        (f"{LINE}/m1/part_count", start, {"increase": 60.0}),
+    ]
+    table = kpis(
+        small_park,
+        dictionary,
+        rollup(dictionary, whole),
+        since_us=start,
+        until_us=SIX + HOUR_US,
+        seen=rollup(dictionary, pieces),
+    )
+    assert why(table, LINE, "availability") == (pytest.approx(100.0), "", pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "parts", "kpi", "reason"),
+    [
+        (4.0, 40.0, "availability", "too_short"),
+        (4.0, 40.0, "oee", "too_short"),
+        (4.0, 40.0, "throughput_rate", "too_short"),
+        (15.0, 4.0, "quality_ratio", "too_few_parts"),
+        (15.0, 40.0, "setup_ratio", ""),
+        (0.0, 0.0, "availability", "not_observed"),
+    ],
+)
+def test_a_kpi_without_a_value_says_why(small_park, dictionary, minutes, parts, kpi, reason):
+    start, rows, seen = young(dictionary, minutes, parts)
+    table = kpis(small_park, dictionary, rows, since_us=start, until_us=start + DAY_US, seen=seen)
+    found, told, _ = why(table, LINE, kpi)
+    assert told == reason
+    assert (found is None) == bool(reason)
+
+
+def test_what_was_never_planned_has_no_availability(small_park, dictionary):
+    start = SIX - 3 * HOUR_US
+    rows = [
+        (f"{LINE}/m1/item_state", start, state(c3=3600.0)),
+        (f"{LINE}/m1/part_count", start, {"increase": 100.0}),
+    ]
+    table = kpis(
+        small_park,
+        dictionary,
+        rollup(dictionary, rows),
+        since_us=start,
+        until_us=start + HOUR_US,
+    )
+    assert why(table, LINE, "availability") == (None, "not_planned", None)
+    assert why(table, LINE, "effectiveness")[:2] == (pytest.approx(100 * 3000 / 3600), "")
+
+
+def test_without_pieces_the_plan_counts_as_seen_as_evenly_as_the_window(small_park, dictionary):
+    rows = line_rows(SIX)
+    rows[0] = ("acme/hall/l1/m1/item_state", SIX, state(c3=1350.0, c2=450.0))
+    rows[1] = ("acme/hall/l1/m1/operation_mode", SIX, state(c3=1800.0))
+    table = kpis(
+        small_park, dictionary, rollup(dictionary, rows), since_us=SIX, until_us=SIX + HOUR_US
+    )
+    assert why(table, LINE, "availability") == (pytest.approx(75.0), "", pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("hours", "every_min", "minutes"),
+    [
+        (24.0, None, 15),
+        (24.0, 60, 15),
+        (24.0, 20, 5),
+        (24.0, 15, 5),
+        (0.2, None, 5),
+        (24.0, 1, None),
+    ],
+)
+def test_pieces_divide_the_windows(hours, every_min, minutes):
+    every_us = None if every_min is None else every_min * 60_000_000
+    found = piece_us(0, round(hours * HOUR_US), every_us)
+    assert found == (None if minutes is None else minutes * 60_000_000)
+
+
+def test_only_what_was_seen_in_part_is_read_in_pieces(small_park, dictionary):
+    states = state_tags(small_park, dictionary)
+    rows = line_rows(SIX)
+    assert len(states) == 2
+    span = {"since_us": SIX, "until_us": SIX + HOUR_US, "every_us": None}
+    assert not partly_observed(rollup(dictionary, rows), states, **span)
+    rows[0] = ("acme/hall/l1/m1/item_state", SIX, state(c3=3000.0))
+    assert partly_observed(rollup(dictionary, rows), states, **span)
+    assert partly_observed(rollup(dictionary, rows[1:]), states, **span)
 
 
 def test_nothing_read_is_nothing_said(small_park, dictionary):

@@ -77,7 +77,7 @@ TOLD = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(rounds=st.lists(st.tuples(st.integers(1, 900), TOLD), min_size=1, max_size=6))
 def test_law_no_window_holds_more_than_its_own_seconds(new_bench, rounds):
     bench = new_bench()

@@ -11,8 +11,8 @@ from models.errors import InputError
 from twin.oee import Elements, LineMap, line_elements, machine_elements, ratios
 
 FIELDS = (
-    "pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "run_s", "made", "good", "observed_s",
-    "window_s",
+    "plan_s", "pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "run_s", "made", "good", "observed_s",
+    "window_s", "least_s", "least_parts",
 )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_machine_states_become_elements():
         produced=np.array([70.0]),
         scrap=np.array([3.0]),
         pri_s=np.array([30.0]),
-        pbt_s=np.array([3600.0]),
+        plan_s=np.array([3600.0]),
         window_s=3600.0,
     )
     assert (found.apt_s[0], found.aust_s[0]) == (2400.0, 600.0)
@@ -74,7 +74,74 @@ def test_elements_of_different_lengths_are_refused():
         Elements(**{name: np.zeros(2 if name == "apt_s" else 1) for name in FIELDS})
 
 
-AMOUNT = st.floats(1.0, 1e5)
+def of_machine(seconds, parts, cycle_s=30.0, executing=1.0, scrap=0.0):
+    """A machine that was planned and seen for some seconds, and executed a share of them."""
+    item_s = np.array([[0.0, 0.0, (1.0 - executing) * seconds, executing * seconds]])
+    return machine_elements(
+        item_s=item_s,
+        setup_s=np.zeros(1),
+        observed_s=np.array([seconds]),
+        produced=np.array([parts]),
+        scrap=np.array([scrap]),
+        pri_s=np.array([cycle_s]),
+        plan_s=np.array([seconds]),
+        window_s=seconds,
+    )
+
+
+def told(found):
+    """Which of A, E, Q and OEE have a value."""
+    every = (found.availability, found.effectiveness, found.quality, found.oee)
+    return "".join(name for name, ratio in zip("AEQO", every, strict=True) if np.isfinite(ratio[0]))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "parts", "cycle_s", "names"),
+    [
+        (12.0, 1.0, 30.0, ""),  # one part in 12 s of a 30 s cycle would be 250 %
+        (299.0, 9.0, 30.0, ""),
+        (300.0, 10.0, 30.0, "AEQO"),  # ten cycles, five minutes, ten parts
+        (300.0, 9.0, 30.0, "AEO"),  # one part more moves Q by a ninth, OEE by a tenth
+        (30.0, 30.0, 1.0, "Q"),  # thirty cycles, but half a minute
+        (2999.0, 10.0, 300.0, "Q"),  # fifty minutes, but not yet ten cycles
+        (3000.0, 9.0, 300.0, "AEO"),
+    ],
+)
+def test_a_ratio_is_told_once_its_divisor_means_something(seconds, parts, cycle_s, names):
+    assert told(ratios(of_machine(seconds, parts, cycle_s))) == names
+
+
+def test_a_machine_that_hardly_ran_has_an_oee_and_no_effectiveness():
+    # 60 s of 8 h, two parts: E would be 100 % of two, OEE is 60 s of 28,800 s times Q
+    found = ratios(of_machine(28_800.0, 2.0, executing=60.0 / 28_800.0))
+    assert told(found) == "AO"
+    assert found.oee[0] == pytest.approx(60.0 / 28_800.0)
+
+
+@given(st.integers(0, 400), st.floats(1.0, 3600.0), st.floats(1.0, 600.0))
+def test_law_one_part_more_moves_no_ratio_that_is_told_by_more_than_a_tenth(parts, seconds, cycle):
+    for scrap in (0.0, parts / 2.0):
+        before = ratios(of_machine(seconds, float(parts), cycle, scrap=scrap))
+        after = ratios(of_machine(seconds, parts + 1.0, cycle, scrap=scrap))
+        for name in ("availability", "effectiveness", "quality", "oee"):
+            old, new = getattr(before, name)[0], getattr(after, name)[0]
+            if np.isfinite(old) and np.isfinite(new):
+                assert abs(new - old) <= 0.1 + 1e-9
+
+
+def test_a_park_waits_for_each_of_its_lines_that_works_and_for_no_other():
+    young, idle = of_machine(300.0, 10.0), of_machine(0.0, 0.0)
+    slow = of_machine(300.0, 1.0, cycle_s=120.0)
+
+    def joined(*parts):
+        columns = {name: [getattr(each, name)[0] for each in parts] for name in FIELDS}
+        return ratios(elements(**columns).total())
+
+    assert told(joined(young, idle)) == "AEQO"
+    assert told(joined(young, slow)) == ""
+
+
+AMOUNT = st.floats(300.0, 1e5)
 
 
 @given(st.lists(st.tuples(AMOUNT, AMOUNT, AMOUNT, AMOUNT), min_size=1, max_size=8))
