@@ -28,7 +28,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -70,6 +70,8 @@ class _Place:
     segment: int
     start: int
     size: int
+    rows: int | None = None
+    """Rows, where this process wrote them."""
 
 
 class DiskBuffer:
@@ -190,7 +192,7 @@ class DiskBuffer:
         payload = _encode(batch)
         if self.used_bytes + len(payload) > self._max_bytes:
             raise DiskBufferFull(self.used_bytes, self._max_bytes)
-        place = self._write(_BATCH, session, seq, payload)
+        place = replace(self._write(_BATCH, session, seq, payload), rows=batch.num_rows)
         if self._sync == "always":
             self._sync_or_undo(place.start)
         self._remember(BatchId(session, seq), place)
@@ -219,6 +221,10 @@ class DiskBuffer:
                 "check the disk; what the batch held is lost",
             )
         return _decode(payload)
+
+    def rows_of(self, batch: BatchId) -> int | None:
+        """Rows of a stored batch, also of a damaged one; None when an earlier process wrote it."""
+        return self._places[batch].rows
 
     def acked(self, upto: BatchId) -> None:
         """Forget every batch up to and including this one; its segments go when they are empty."""

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from connectors.buffer import DiskBuffer, Sync
 from connectors.clock import ParkClock, wall_us
-from connectors.coverage import coverage_batch
+from connectors.coverage import CoverageRow, coverage_batch, is_coverage
 from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus
@@ -31,7 +31,7 @@ from connectors.opcua.source import Source, SourceSettings
 from models.errors import Conflict, Corrupt, NotFound, Refused, TwinError, Unavailable
 from twin.delivery import BatchId, Delivered, Window
 from twin.failpoint import Failpoint, never
-from twin.samples import SAMPLES
+from twin.samples import SAMPLES, column_us
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,10 @@ NewSession = Callable[[], Awaitable[int]]
 
 MAX_SOURCES: Final = 50
 _CACHED: Final = 64
+_DAMAGED: Final = "stored values were damaged on the gateway's disk"
+
+Hole = tuple[BatchId | None, BatchId | None]
+"""The batches before and behind missing ones; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +173,11 @@ class Gateway:
         self._fault = ""
         self._retry_s = self.settings.retry_first_s
         self._resume_at = 0.0
-        self._renumbering = False
+        self._again = ""
+        self._damaged: set[BatchId] = set()
+        self._delivered_us = 0
+        self._changing = asyncio.Lock()
+        self._stopped = False
 
     # --- life ---
 
@@ -182,8 +190,11 @@ class Gateway:
             When another gateway process holds the folder.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._stopped = False
         left = self._buffer.open()
         self._remembered = _read_state(self._folder / "state.json")
+        delivered = [was.get("delivered_us") for was in self._remembered.values()]
+        self._delivered_us = max((us for us in delivered if isinstance(us, int)), default=0)
         for config in endpoints:
             await self.put(config)
         task = asyncio.create_task(self._run(left), name=f"gateway {self._source}")
@@ -192,10 +203,16 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop sampling, store and deliver what there is, and let the folder go."""
-        for source in self._sources.values():
-            await source.stop()
-        self._retired.extend(self._sources.values())
-        self._sources.clear()
+        async with self._changing:
+            self._stopped = True
+            sources = list(self._sources.values())
+            # All at once: a silent endpoint takes seconds to say goodbye to.
+            ends = await asyncio.gather(*(s.stop() for s in sources), return_exceptions=True)
+            for end in ends:
+                if isinstance(end, Exception):
+                    _log.error("an endpoint did not stop cleanly", exc_info=end)
+            self._retired.extend(sources)
+            self._sources.clear()
         if self._session:
             self._collect()
         until = time.monotonic() + self.settings.drain_s
@@ -224,7 +241,15 @@ class Gateway:
         ------
         Conflict
             When the gateway already holds as many endpoints as it may.
+        Unavailable
+            When it is being stopped.
         """
+        async with self._changing:
+            await self._put(config)
+
+    async def _put(self, config: EndpointConfig) -> None:
+        if self._stopped:
+            raise Unavailable("the gateway is being stopped", "wait for the next one")
         running = self._sources.get(config.id)
         if running is not None and running.config == config:
             return
@@ -236,6 +261,10 @@ class Gateway:
         if not config.enabled:
             self._disabled[config.id] = config
             return
+        self._start(config, _absence(changed=running is not None, disabled=was_off))
+
+    def _start(self, config: EndpointConfig, absent: str) -> None:
+        """Begin to sample an endpoint where the one before it ended."""
         was = self._remembered.get(config.id, {})
         covered, known = was.get("covered_us"), was.get("known")
         same = was.get("url") in (None, config.url)
@@ -247,7 +276,7 @@ class Gateway:
             wake=self._wake.set,
             covered_us=covered if isinstance(covered, int) else None,
             known=(str(known[0]), str(known[1])) if same and isinstance(known, list) else None,
-            absent=_absence(changed=running is not None, disabled=was_off),
+            absent=absent,
         )
         self._sources[config.id] = source
         source.start()
@@ -263,13 +292,30 @@ class Gateway:
         NotFound
             When there is none of this id.
         """
-        if self._disabled.pop(endpoint, None) is None:
+        async with self._changing:
+            if self._disabled.pop(endpoint, None) is None:
+                source = self._sources.get(endpoint)
+                if source is None:
+                    raise NotFound("endpoint", endpoint, (*self._sources, *self._disabled))
+                await self._retire(source, "endpoint removed")
+            self._remembered.pop(endpoint, None)
+            self._write_state()
+
+    async def reconnect(self, endpoint: str, cause: str) -> None:
+        """Connect an endpoint anew at once; what is known of its server and its past stays.
+
+        Parameters
+        ----------
+        endpoint
+            Id of an endpoint; nothing happens when it is not sampled.
+        cause
+            Why, for the coverage of the moment between.
+        """
+        async with self._changing:
             source = self._sources.get(endpoint)
-            if source is None:
-                raise NotFound("endpoint", endpoint, (*self._sources, *self._disabled))
-            await self._retire(source, "endpoint removed")
-        self._remembered.pop(endpoint, None)
-        self._write_state()
+            if source is not None and not self._stopped:
+                await self._retire(source, cause)
+                self._start(source.config, cause)
 
     async def _retire(self, source: Source, cause: str) -> None:
         del self._sources[source.config.id]
@@ -322,12 +368,16 @@ class Gateway:
 
     async def _run(self, left: tuple[BatchId, ...]) -> None:
         self._session = await self._ask_session()
-        if not _whole(left):
-            # Damaged bytes tore a hole; the receiver would wait for it for ever.
-            left = self._buffer.renumber(self._session)
-            self._seq = len(left)
-        for batch in left:
-            self._window.offer(*batch)
+        holes = self._holes(left)
+        torn: Hole = (left[-1] if left else None, None)
+        self._tell_lost([*holes, torn] if self._buffer.torn_bytes else holes)
+        if holes:
+            # Damaged bytes tore them; the receiver would wait for what is missing for ever.
+            self._store_unstored()
+            await self._renumber(self._session)
+        else:
+            for batch in left:
+                self._window.offer(*batch)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._batch())
             group.create_task(self._send_all())
@@ -360,7 +410,11 @@ class Gateway:
             self._collect()
             work = self._buffer.sync_due()
             if work is not None:
-                await asyncio.to_thread(work)
+                try:
+                    await asyncio.to_thread(work)
+                except OSError as fault:  # it is due again at the next look
+                    self._fault = f"the gateway's buffer cannot be synced ({fault.strerror})"
+                    _log.warning("buffer not synced", extra={"fault": str(fault)})
 
     async def _linger(self) -> None:
         await asyncio.sleep(self.settings.idle_s)
@@ -414,7 +468,10 @@ class Gateway:
             pause_s = self._resume_at - time.monotonic()
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
-            number = None if self._renumbering else self._window.next_to_send()
+            if self._again and not self._window.in_flight:
+                await self._begin_again()
+                continue
+            number = None if self._again else self._window.next_to_send()
             if number is None:
                 self._kick.clear()
                 await self._kick.wait()
@@ -437,16 +494,23 @@ class Gateway:
             self._failed(f"{type(fault).__name__}: {fault}")
         else:
             self._failpoint("gateway.answered")
-            await self._answered(number, answer)
-        self._kick.set()
+            try:
+                self._answered(number, answer)
+                if answer.acked_seq is not None and not is_coverage(batch):
+                    self._delivered_us = _span(batch)[1]
+            except Exception as fault:  # noqa: BLE001 - delivery goes on, and it is told
+                self._fault = f"an answer could not be taken in: {type(fault).__name__}: {fault}"
+                _log.exception("answer not taken in", extra={"seq": number.seq})
+        finally:
+            self._kick.set()
 
-    async def _answered(self, number: BatchId, answer: Delivered) -> None:
+    def _answered(self, number: BatchId, answer: Delivered) -> None:
         self._fault, self._retry_s = "", self.settings.retry_first_s
         if answer.expect is not None:
             try:
                 self._window.expect(answer.session, answer.expect)
             except Refused:
-                await self._begin_again()
+                self._again = "receiver was set back"
         elif answer.acked_seq is not None:
             upto = BatchId(answer.session, answer.acked_seq)
             before = len(self._window)
@@ -465,6 +529,8 @@ class Gateway:
     def _refused(self, number: BatchId, fault: Refused) -> None:
         if isinstance(fault, Corrupt):
             _log.error("stored batch is damaged", extra={"seq": number.seq})
+            self._damaged.add(number)
+            self._again = "stored batch is damaged"
         if number.session < self._session and not isinstance(fault, Corrupt):
             # A newer session of ours was heard, which begins only when all older is acknowledged.
             self._window.acked(*number)
@@ -481,17 +547,97 @@ class Gateway:
         self._retry_s = min(self._retry_s * 2, self.settings.retry_most_s)
 
     async def _begin_again(self) -> None:
-        """The receiver was set back to a backup: deliver everything left in a new session."""
-        _log.warning("receiver was set back", extra={"source": self._source})
-        self._renumbering = True
-        self._session = await self._ask_session()
+        """Deliver everything left in a new session, without what is damaged."""
+        _log.warning("delivery begins again", extra={"source": self._source, "why": self._again})
+        session = await self._ask_session()
+        damaged = sorted(self._damaged)
+        order = self._buffer.unacked
+        known = [number for number in damaged if number in order]
+        rows = [self._buffer.rows_of(number) for number in known]
+        lost = sum(count for count in rows if count is not None) if None not in rows else None
+        self._tell_lost([_around(order, number) for number in known], lost)
+        self._store_unstored()
+        await self._renumber(session, damaged)
+        self._damaged.clear()
+        self._again = ""
+
+    async def _renumber(self, session: int, without: Collection[BatchId] = ()) -> None:
+        """Number the buffer anew; a disk that refuses is asked again, for as long as it takes."""
+        delay_s = self.settings.retry_first_s
+        while True:
+            try:
+                left = self._buffer.renumber(session, without)
+            except Unavailable as fault:
+                self._fault = str(fault)
+                _log.warning("buffer not numbered anew", extra={"fault": str(fault)})
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, self.settings.retry_most_s)
+                continue
+            break
+        self._fault = ""
+        self._session, self._seq = session, len(left)
         self._cache.clear()
         self._window = Window()
-        left = self._buffer.renumber(self._session)
-        self._seq = len(left)
         for number in left:
             self._window.offer(*number)
-        self._renumbering = False
+
+    # --- what damage took ---
+
+    def _holes(self, left: tuple[BatchId, ...]) -> list[Hole]:
+        """Between which batches some are missing after a start."""
+        buffer = self._buffer
+        holes: list[Hole] = [(a, b) for a, b in pairwise(left) if not _follows(a, b)]
+        if buffer.damaged_bytes > buffer.torn_bytes and not holes:
+            # The damage hit the oldest batches, or the last ones of a session.
+            holes = [(a, b) for a, b in pairwise(left) if a.session != b.session]
+            first = left[0] if left else None
+            acked = buffer.acked_upto
+            if first is None or (first.seq > 1 and first != (acked.session, acked.seq + 1)):
+                holes.append((None, first))
+        return holes
+
+    def _tell_lost(self, holes: Collection[Hole], lost: int | None = None) -> None:
+        """Cover what damaged bytes held by a gap of every endpoint: whose it was stood in them.
+
+        Parameters
+        ----------
+        holes
+            Where batches are missing.
+        lost
+            Rows they held together, when that is known; it is told where it can have but one
+            meaning: of one hole of one endpoint.
+        """
+        ids = {*self._remembered, *self._sources, *self._disabled}
+        lost = lost if len(holes) == len(ids) == 1 else None
+        rows = []
+        for before, after in holes:
+            from_us, to_us = self._times(before, after)
+            _log.error("stored values are lost", extra={"from_us": from_us, "to_us": to_us})
+            rows += [
+                CoverageRow(
+                    endpoint=endpoint, from_us=from_us, to_us=to_us, alive=False,
+                    cause=_DAMAGED, lost=lost,
+                )
+                for endpoint in sorted(ids)
+            ]  # fmt: skip
+        if rows:
+            self._unstored.append(coverage_batch(rows))
+
+    def _times(self, before: BatchId | None, after: BatchId | None) -> tuple[int, int]:
+        """Park time from the newest row before a hole to the oldest one behind it."""
+        to_us = self._span_of(after)[0] if after is not None else 0
+        to_us = to_us or self._park_now()
+        from_us = self._span_of(before)[1] if before is not None else self._delivered_us
+        if not from_us:
+            known = [was.get("covered_us") for was in self._remembered.values()]
+            from_us = min((us for us in known if isinstance(us, int)), default=to_us)
+        return min(from_us, to_us), to_us
+
+    def _span_of(self, number: BatchId) -> tuple[int, int]:
+        try:
+            return _span(self._buffer.read(number))
+        except (Corrupt, OSError):
+            return 0, 0
 
     # --- state ---
 
@@ -499,6 +645,7 @@ class Gateway:
         self._remembered[source.config.id] = {
             "covered_us": source.covered_us,
             "known": list(source.known) if source.known else None,
+            "delivered_us": self._delivered_us,
             "url": source.config.url,
         }
 
@@ -520,13 +667,25 @@ def _absence(*, changed: bool, disabled: bool) -> str:
     return "endpoint disabled" if disabled else "gateway was not running"
 
 
-def _whole(numbers: tuple[BatchId, ...]) -> bool:
-    """Whether each session's numbers follow one another; only the first may begin above 1."""
-    for older, newer in pairwise(numbers):
-        follows = newer == (older.session, older.seq + 1)
-        if not follows and not (newer.session > older.session and newer.seq == 1):
-            return False
-    return True
+def _follows(older: BatchId, newer: BatchId) -> bool:
+    """Whether a number is the next one; only the first of all may begin above 1."""
+    if newer.session > older.session:
+        return newer.seq == 1
+    return newer == (older.session, older.seq + 1)
+
+
+def _around(order: tuple[BatchId, ...], number: BatchId) -> Hole:
+    at = order.index(number)
+    before = order[at - 1] if at else None
+    return before, order[at + 1] if at + 1 < len(order) else None
+
+
+def _span(batch: pa.RecordBatch) -> tuple[int, int]:
+    """Oldest and newest park time of a batch [us]; zeros of an empty one."""
+    first, last = ("from", "to") if is_coverage(batch) else ("at", "at")
+    if not batch.num_rows:
+        return 0, 0
+    return int(column_us(batch, first).min()), int(column_us(batch, last).max())
 
 
 def _read_state(path: Path) -> dict[str, dict[str, object]]:
