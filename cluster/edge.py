@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -16,10 +17,12 @@ import pyarrow as pa
 
 from cluster import logs
 from cluster.client import error_of
+from cluster.layout import SECRETS
+from cluster.settings import SECRET_FILES
 from connectors.clock import wall_us
 from connectors.gateway import Gateway
 from connectors.opcua.config import EndpointConfig, endpoint_config
-from connectors.opcua.security import Pki
+from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
 from models.errors import InputError, Unavailable
 from twin.delivery import Delivered
 from twin.park import Park
@@ -84,6 +87,9 @@ class Edge:
 
     async def _work(self) -> None:
         rows = await self._tags()
+        secrets = self._settings.folder / SECRETS
+        listed = listed_files(os.environ.get(SECRET_FILES, ""))
+        allow_secrets(SecretPlaces(folder=secrets, files=listed))
         gateway = Gateway(
             source=self._settings.source,
             folder=self._settings.folder,

@@ -1,24 +1,27 @@
 """The host of one gateway: remembers its endpoints, so that a new process goes on with them."""
 
 import asyncio
+import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
+from cluster.layout import SECRETS
 from cluster.metadata import sqlite
 from cluster.park_clock import ParkTime
 from connectors.clock import wall_us
-from connectors.gateway import Gateway, GatewayMeasures, GatewaySettings
+from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings
 from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.report import BrowsedNode, EndpointStatus, EndpointTest
-from connectors.opcua.security import Pki
+from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
 from connectors.opcua.trial import try_endpoint
+from models.errors import Conflict, NotFound
 from twin.delivery import Delivered
 
 _RETRY_MOST_S: Final = 0.5
@@ -43,6 +46,8 @@ class GatewayHostSettings:
         Folders of the buffer and of the certificates.
     clock
         State file of the virtual plant; empty for wall time.
+    secret_files
+        Files of secrets outside the data folder, see `cluster.settings`.
     log_level, log_style
         See `cluster.logs`.
     """
@@ -53,6 +58,7 @@ class GatewayHostSettings:
     folder: str
     pki: str
     clock: str = ""
+    secret_files: str = ""
     log_level: str = "INFO"
     log_style: str = "plain"
 
@@ -75,7 +81,12 @@ class GatewayHost:
             pki=self._pki,
             settings=GatewaySettings(retry_most_s=_RETRY_MOST_S),
         )
-        self._starting = asyncio.Lock()
+        self._starting, self._putting = asyncio.Lock(), asyncio.Lock()
+        allow_secrets(
+            SecretPlaces(
+                folder=Path(settings.data) / SECRETS, files=listed_files(settings.secret_files)
+            )
+        )
         self._started = False
 
     async def begin(self) -> int:
@@ -88,15 +99,29 @@ class GatewayHost:
         return os.getpid()
 
     async def put_all(self, configs: Sequence[EndpointConfig]) -> None:
-        """Hold exactly these endpoints."""
+        """Hold exactly these endpoints.
+
+        Raises
+        ------
+        Conflict
+            When they are too many; nothing is changed.
+        """
         await self.begin()
         wanted = {config.id: config for config in configs}
-        for gone in self._configs.keys() - wanted.keys():
-            await self._gateway.remove(gone)
-        for config in configs:
-            await self._gateway.put(config)
-        self._configs = wanted
-        await asyncio.to_thread(write_configs, self._remembered, configs)
+        room_for(wanted.values())
+        async with self._putting:
+            try:
+                for gone in self._configs.keys() - wanted.keys():
+                    # Forgotten first: should this call end halfway, the next one goes on.
+                    del self._configs[gone]
+                    with contextlib.suppress(NotFound):
+                        await self._gateway.remove(gone)
+                for config in wanted.values():
+                    await self._gateway.put(config)
+                    self._configs[config.id] = config
+            finally:
+                held = list(self._configs.values())
+                await asyncio.to_thread(write_configs, self._remembered, held)
 
     async def status(self) -> list[EndpointStatus]:
         """Where every endpoint stands."""
@@ -122,10 +147,7 @@ class GatewayHost:
     async def trust(self, endpoint: str, fingerprint: str) -> None:
         """Trust a certificate that was shown, and connect again at once."""
         await asyncio.to_thread(self._pki.trust, fingerprint)
-        config = self._configs.get(endpoint)
-        if config is not None:
-            await self._gateway.remove(endpoint)
-            await self._gateway.put(config)
+        await self._gateway.reconnect(endpoint, "certificate trusted")
 
     async def stop(self) -> None:
         """Deliver what there is, and stop."""
@@ -147,6 +169,23 @@ class GatewayHost:
             return store.next_session(self._settings.source, wall_us())
         finally:
             store.close()
+
+
+def room_for(configs: Iterable[EndpointConfig]) -> None:
+    """Refuse more endpoints than one gateway may sample.
+
+    Raises
+    ------
+    Conflict
+        With how many there are.
+    """
+    enabled = sum(config.enabled for config in configs)
+    if enabled > MAX_SOURCES:
+        raise Conflict(
+            f"{enabled} endpoints are enabled, one gateway samples {MAX_SOURCES}",
+            "disable or remove some, or read them with `parktwin gateway` inside the plant",
+            "endpoints",
+        )
 
 
 def write_configs(file: Path, configs: Sequence[EndpointConfig]) -> None:

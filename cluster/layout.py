@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+SECRETS: Final = "secrets"
+"""Folder of the passwords of endpoints, in the data folder or in that of a gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,11 @@ class DataFolder:
         return self.root / "pki"
 
     @property
+    def secrets(self) -> Path:
+        """Passwords of endpoints, one file each; nothing else may be named by a reference."""
+        return self.root / SECRETS
+
+    @property
     def runs(self) -> Path:
         """Outcomes of what-if runs."""
         return self.root / "runs"
@@ -72,5 +81,5 @@ class DataFolder:
     def make(self) -> None:
         """Create the root, readable by its owner alone."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.ray_token.parent, self.processes.parent, self.logs):
+        for folder in (self.ray_token.parent, self.processes.parent, self.logs, self.secrets):
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -343,6 +343,7 @@ class LivePark:
             folder=str(service.folder.buffer(self.source)),
             pki=str(service.folder.pki),
             clock=self.settings.clock,
+            secret_files=service.secret_files,
             log_level=service.log_level,
             log_style=service.log_style,
         )

@@ -11,6 +11,7 @@ import orjson
 from cluster.layout import DataFolder
 
 DEFAULT_PORT: Final = 8050
+SECRET_FILES: Final = "PARKTWIN_SECRET_FILES"  # noqa: S105 - the name of a setting
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -56,6 +57,9 @@ class ServiceSettings:
         URL of the metadata store; empty for SQLite in the data folder.
     ray_address
         A running Ray cluster; empty starts our own.
+    secret_files
+        Files of secrets outside the data folder, absolute paths between colons; see
+        docs/integrator.md.
     whatif_slots
         What-if tasks at once; 0 takes one per CPU (they run with low priority).
     log_level, log_style
@@ -69,6 +73,7 @@ class ServiceSettings:
     temp: str = ""
     database: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     ray_address: str = ""
+    secret_files: str = field(default_factory=lambda: os.environ.get(SECRET_FILES, ""))
     whatif_slots: int = 0
     log_level: str = "INFO"
     log_style: str = "plain"
