@@ -12,6 +12,8 @@ from dashboard.tables import Floats, Times, floats, times
 from dashboard.text import number, significant
 from dashboard.words.book import Words
 
+SHARE = "1"
+"""Unit of a probability."""
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 
 
@@ -103,7 +105,7 @@ def sentence(words: Words, pair: Pair) -> str:
 
 def shown_as(words: Words, unit: str) -> tuple[float, str]:
     """Return factor and unit a number is shown in: a probability as per cent."""
-    return (100.0, "%") if unit == "1" else (1.0, words.code("unit", unit) if unit else "")
+    return (100.0, "%") if unit == SHARE else (1.0, words.code("unit", unit) if unit else "")
 
 
 def difference_as(words: Words, unit: str) -> tuple[float, str]:

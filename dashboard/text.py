@@ -34,6 +34,31 @@ def with_unit(value: float | None, decimals: int, unit: str, language: Language)
     return f"{text}\N{NO-BREAK SPACE}{unit}" if unit else text
 
 
+def probability(value: float, language: Language, least: float, most: float | None = None) -> str:
+    """Return a probability in per cent, never as 0 or 100: what data cannot tell is a bound.
+
+    Parameters
+    ----------
+    value
+        Between 0 and 1.
+    language
+        Of the marks.
+    least, most
+        What can still be told; ``most`` is the complement of ``least`` when it is left out.
+    """
+    most = 1.0 - least if most is None else most
+    if value < least:
+        return f"< {_percent(least, language)}"
+    if value > most:
+        return f"> {_percent(most, language)}"
+    return _percent(value, language)
+
+
+def _percent(share: float, language: Language) -> str:
+    decimals = 0 if 0.095 <= share <= 0.905 or round(share * 100, 6).is_integer() else 1
+    return f"{number(share * 100, decimals, language)} %"
+
+
 def significant(value: float | None) -> int:
     """Return how many decimals show about three significant digits."""
     if value is None or value != value or value == 0:

@@ -107,6 +107,34 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean=mean, low=mean - half, high=mean + half, n=n)
 
 
+def share_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:
+    """Interval of a probability from replications that each say yes (1) or no (0).
+
+    The exact one of Clopper and Pearson, which Student's t is not: of n times no it would say that
+    the probability is 0. Where all agree, one end is certain and all the doubt lies at the other:
+    1 - (1 - confidence)^(1/n), with 95 % about 3/n (the rule of three).
+
+    Parameters
+    ----------
+    values
+        [n], each 0 or 1.
+    confidence
+        Between 0 and 1; the coverage is at least this.
+    """
+    sample = _sample(values)
+    _check_share(confidence, "confidence")
+    if not np.isin(sample, (0.0, 1.0)).all():
+        raise InputError("a share of values other than 0 and 1", "give yes (1) or no (0)")
+    n, yes = len(sample), int(sample.sum())
+    tail = 1.0 - confidence if yes in (0, n) else (1.0 - confidence) / 2.0
+    return Interval(
+        mean=yes / n,
+        low=float(special.betaincinv(yes, n - yes + 1, tail)) if yes else 0.0,
+        high=float(special.betaincinv(yes + 1, n - yes, 1.0 - tail)) if yes < n else 1.0,
+        n=n,
+    )
+
+
 def student_t(confidence: float, freedom: int) -> float:
     """Return the two-sided quantile of Student's t."""
     return float(special.stdtrit(freedom, 0.5 + confidence / 2.0))

@@ -147,9 +147,13 @@ class Headroom:
     over_minutes
         Minutes tonight the median load stays above the N-1 rating.
     peak_at_us, peak_mva
-        Time and size of the median evening peak.
+        Time and size of the median peak still ahead; now, when the load only falls from now on.
     p_over
-        Probability that the load exceeds `rating_mva` tonight, and `n1_rating_mva`.
+        Probability that the load exceeds `rating_mva` at that peak, and `n1_rating_mva`: of a
+        lognormal law, hence never 0 or 1.
+    p_least
+        Smallest probability the data can tell: a smaller one, or one above its complement, is the
+        law's and not the park's.
     actions
         What would buy more, best first.
     enough
@@ -168,6 +172,7 @@ class Headroom:
     peak_at_us: int
     peak_mva: float
     p_over: tuple[float, float]
+    p_least: float
     actions: tuple[Action, ...]
     enough: bool
     basis: Label

@@ -58,6 +58,10 @@ FINE: Final = OverloadTable(
 )
 """The regulation's table with rows of one percent below its first (assumed)."""
 TENANTS_SHOWN: Final = 5
+P_LEAST: Final = 0.05
+"""The outermost quantile the spread is judged at; beyond it a probability is the law's tail."""
+RULE_OF_THREE: Final = 3.0
+"""What was never seen on n days has a probability below 3/n, with 95 % confidence."""
 EXTRA_PV_KWP: Final = 10_000.0
 """Solar power whose help is told beside the other actions [kWp]."""
 
@@ -142,9 +146,10 @@ def headroom_tonight(park: Park, tonight: Tonight, now_us: int) -> Headroom:
         n1_minutes=minutes,
         n1_minutes_low=evening.minutes(high),
         over_minutes=float((median[evening.steps] > left).sum()) * STEP_MIN,
-        peak_at_us=int(evening.at_us[peak]),
+        peak_at_us=max(int(evening.at_us[peak]), now_us),
         peak_mva=float(median[peak]),
         p_over=(evening.p_over(peak, rating), evening.p_over(peak, left)),
+        p_least=_p_least(evening.forecast),
         actions=actions,
         enough=_enough(evening, actions),
         basis=_basis(evening),
@@ -507,6 +512,15 @@ def _enough(evening: _Evening, actions: tuple[Action, ...]) -> bool:
     return bool((wanted <= limit_kw + 1e-9).all() and energy <= evening.stored_kwh + 1e-9)
 
 
+def _p_least(forecast: LoadForecast) -> float:
+    """Smallest probability worth telling: the rule of three over the days whose errors are known.
+
+    An assumed spread, or less than 60 days, bear the quantile that is drawn and nothing beyond it.
+    """
+    days = 0.0 if forecast.estimated else forecast.measured_days
+    return min(P_LEAST, RULE_OF_THREE / days) if days > 0.0 else P_LEAST
+
+
 def _local_day(evening: _Evening, step: int) -> date:
     return from_us(int(evening.at_us[step])).astimezone(ZoneInfo(evening.park.tz)).date()
 
@@ -524,10 +538,14 @@ def _basis(evening: _Evening) -> Label:
     else:
         vi = f"Dự báo từ {days:.1f} ngày số đo, sai số của chính nó"
         en = f"Forecast from {days:.1f} days measured, with its own past errors"
+    least = 100.0 * _p_least(evening.forecast)
     return Label(
         vi=f"{vi}; trừ điện mặt trời điển hình và lịch xả pin; N-1 theo bảng quá tải ngắn hạn "
         "(Thông tư 28/2014, điều 33); số phút của từng biện pháp giả định cùng liều quá tải "
-        "(3600 %·phút) cho mức dưới 30 %",
+        "(3600 %·phút) cho mức dưới 30 %; xác suất theo phân phối loga chuẩn quanh trung vị, dưới "
+        f"{least:.0f} % hoặc trên {100.0 - least:.0f} % thì chừng ấy số liệu không phân biệt được",
         en=f"{en}; less typical solar and the battery's plan; N-1 by the short-time overload table "
-        "(Circular 28/2014 art. 33); minutes of actions assume its dose (3600 % min) below +30 %",
+        "(Circular 28/2014 art. 33); minutes of actions assume its dose (3600 % min) below +30 %; "
+        f"probabilities by a lognormal law around the median: below {least:.0f} % or above "
+        f"{100.0 - least:.0f} % these data cannot tell them apart",
     )

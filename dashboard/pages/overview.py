@@ -16,7 +16,8 @@ from dashboard.components.parts import card, empty, link, priority
 from dashboard.design import PRIORITIES, SHAPES
 from dashboard.figures.lines import Limit, fan, trend
 from dashboard.page import Desk, Page, Visit
-from dashboard.text import clock, moment, number, span
+from dashboard.spans import MINUTE
+from dashboard.text import clock, moment, number, probability, span
 from dashboard.words.key import Key
 
 KPIS: Final = (
@@ -85,7 +86,7 @@ def next_evening(visit: Visit, head: Headroom) -> bool:
 
 def verdict(visit: Visit, head: Headroom) -> Component:
     """Return the minutes, and the sentence that says what they mean."""
-    words, tz, language = visit.words, visit.park.tz, visit.viewer.language
+    words, language = visit.words, visit.viewer.language
     short = head.n1_minutes < head.over_minutes
     endless = np.isinf(head.n1_minutes)
     minutes = words("headroom.hero_night") if endless else number(head.n1_minutes, 0, language)
@@ -94,10 +95,10 @@ def verdict(visit: Visit, head: Headroom) -> Component:
         (words("headroom.over"), span(head.over_minutes, language)),
         (
             words("headroom.peak"),
-            f"{number(head.peak_mva, 1, language)} MVA · {clock(head.peak_at_us, tz)}",
+            f"{number(head.peak_mva, 1, language)} MVA · {peak_time(visit, head)}",
         ),
-        (words("headroom.p_over"), f"{number(head.p_over[0] * 100, 1, language)} %"),
-        (words("headroom.p_over_n1"), f"{number(head.p_over[1] * 100, 0, language)} %"),
+        (words("headroom.p_over"), probability(head.p_over[0], language, head.p_least)),
+        (words("headroom.p_over_n1"), probability(head.p_over[1], language, head.p_least)),
     ]
     return html.Div(
         [
@@ -124,7 +125,7 @@ def verdict(visit: Visit, head: Headroom) -> Component:
             html.P(
                 words(
                     _sentence(head),
-                    at=clock(head.peak_at_us, tz),
+                    at=peak_time(visit, head),
                     n1=number(head.n1_rating_mva, 0, language),
                     minutes=minutes,
                 ),
@@ -137,6 +138,13 @@ def verdict(visit: Visit, head: Headroom) -> Component:
         ],
         className="headroom-verdict",
     )
+
+
+def peak_time(visit: Visit, head: Headroom) -> str:
+    """Return when the peak comes: a time ahead, or now when the load only falls."""
+    if head.peak_at_us <= visit.park.now_us + MINUTE:
+        return visit.words("headroom.now")
+    return clock(head.peak_at_us, visit.park.tz)
 
 
 def _sentence(head: Headroom) -> Key:

@@ -15,6 +15,7 @@ from dashboard.components.picker import choices
 from dashboard.figures.flows import differences
 from dashboard.figures.lines import fan, fans
 from dashboard.outcomes import (
+    SHARE,
     Kpi,
     Pair,
     branch_bands,
@@ -30,10 +31,11 @@ from dashboard.outcomes import (
 )
 from dashboard.page import Desk, Page, Visit
 from dashboard.pages.whatif import GOING, state
-from dashboard.text import moment, number, significant, span
+from dashboard.text import moment, number, probability, significant, span
 from dashboard.words.book import Words
 
 MOST_BANDS: Final = 3
+RULE_OF_THREE: Final = 3.0
 
 
 async def layout(visit: Visit) -> Component:
@@ -237,6 +239,8 @@ def mean_of(visit: Visit, kpi: Kpi | None) -> Component:
     if kpi is None:
         return html.Span("–")
     times, _ = shown_as(visit.words, kpi.unit)
+    if kpi.unit == SHARE:
+        return share_of(visit, kpi)
     digits = significant(kpi.mean * times)
     return html.Div(
         [
@@ -247,6 +251,22 @@ def mean_of(visit: Visit, kpi: Kpi | None) -> Component:
             ),
         ]
     )
+
+
+def share_of(visit: Visit, kpi: Kpi) -> Component:
+    """Return a probability: of none (or all) of the runs its bound, and of how many."""
+    words = visit.words
+    yes = round(kpi.mean * kpi.n)
+    if yes not in (0, kpi.n):
+        told = interval(words, kpi.low * 100, kpi.high * 100, 1)
+    else:
+        told = words("run.of_runs", n=str(yes), all=str(kpi.n))
+    # outcomes of before the exact interval say 0 for the bound of a probability
+    doubt = min(1.0, RULE_OF_THREE / kpi.n)
+    least = (kpi.high or doubt) if yes == 0 else 0.0
+    most = (kpi.low if kpi.low < 1.0 else 1.0 - doubt) if yes == kpi.n else 1.0
+    text = probability(kpi.mean, words.language, least, most).removesuffix(" %")
+    return html.Div([html.Div(text), html.Div(told, className="muted small nowrap")])
 
 
 def pair_card(visit: Visit, found: Sequence[Pair]) -> Component:
@@ -276,7 +296,8 @@ def pair_row(visit: Visit, pair: Pair) -> list[object]:
         two_lines(words.code("kpi", pair.kpi), f"{pair.branch} − {pair.against}"),
         two_lines(effect, interval(words, pair.low * times, pair.high * times, digits)),
         two_lines(
-            f"{number(pair.p_better * 100, 0, language)} %", words.code("better", pair.better)
+            probability(pair.p_better, language, 1.0 / (pair.n + 2.0)),
+            words.code("better", pair.better),
         ),
         words.code("verdict.word", pair.verdict),
     ]

@@ -357,6 +357,7 @@ class FakePark:
             peak_at_us=int(at[peak]),
             peak_mva=float(middle[peak]),
             p_over=(0.0004, 0.93),
+            p_least=0.05,
             actions=_actions(),
             enough=True,
             basis=Label(

@@ -3,7 +3,7 @@
 import pytest
 
 from dashboard.spans import DAY, HOUR, SECOND, span_of
-from dashboard.text import moment, number, significant, span, with_unit
+from dashboard.text import moment, number, probability, significant, span, with_unit
 
 TZ = "Asia/Ho_Chi_Minh"
 NOON = 1_795_323_600 * SECOND  # 2026-11-22T12:00+07:00
@@ -70,3 +70,19 @@ def test_yesterday_is_a_whole_day_and_ends_at_midnight():
 
 def test_an_unknown_span_is_today():
     assert span_of("fortnight", NOON, TZ) == span_of("today", NOON, TZ)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "vi", "en"),
+    [
+        (0.0, 0.047, "< 4,7 %", "< 4.7 %"),
+        (0.0004, 0.05, "< 5 %", "< 5 %"),
+        (1.0, 0.05, "> 95 %", "> 95 %"),
+        (0.93, 0.05, "93 %", "93 %"),
+        (0.0312, 0.01, "3,1 %", "3.1 %"),
+        (0.0, 0.003, "< 0,3 %", "< 0.3 %"),
+    ],
+)
+def test_a_probability_is_never_nought_or_one(value, least, vi, en):
+    assert probability(value, "vi", least) == vi
+    assert probability(value, "en", least) == en

@@ -18,6 +18,7 @@ from models.statistics import (
     mean_interval,
     quantile_interval,
     replications_wanted,
+    share_interval,
     student_t,
     warm_up_cut,
 )
@@ -47,6 +48,34 @@ def test_the_interval_equals_scipys(values):
             0.95, len(values) - 1, loc=np.mean(values), scale=spread / np.sqrt(len(values))
         )
         assert (ours.low, ours.high) == (pytest.approx(low), pytest.approx(high))
+
+
+@pytest.mark.parametrize(("n", "bound"), [(1, 0.95), (64, 0.0457), (300, 0.00994)])
+def test_what_was_never_seen_has_a_probability_below_about_three_over_n(n, bound):
+    # 1 - 0.05^(1/n): 3/64 = 0.0469, 3/300 = 0.01
+    never, always = share_interval(np.zeros(n)), share_interval(np.ones(n))
+    assert (never.mean, never.low, never.high) == (0.0, 0.0, pytest.approx(bound, rel=1e-2))
+    assert (always.mean, always.low, always.high) == (1.0, pytest.approx(1 - never.high), 1.0)
+
+
+@given(n=st.integers(2, 200), data=st.data())
+def test_the_interval_of_a_share_equals_scipys(n, data):
+    yes = data.draw(st.integers(1, n - 1))
+    ours = share_interval([1.0] * yes + [0.0] * (n - yes))
+    exact = stats.binomtest(yes, n).proportion_ci(0.95, "exact")
+    assert (ours.low, ours.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def test_the_interval_of_a_share_covers_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    for p in (0.01, 0.05, 0.5, 0.97):
+        told = [share_interval(row) for row in (rng.random((1500, 64)) < p).astype(float)]
+        assert np.mean([i.low <= p <= i.high for i in told]) >= 0.94
+
+
+def test_a_share_is_made_of_yes_and_no():
+    with pytest.raises(InputError, match="0 and 1"):
+        share_interval([0.0, 0.5])
 
 
 def test_intervals_cover_as_often_as_they_say():

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.statistics import Better, bands, compare_paired, mean_interval
+from models.statistics import Better, bands, compare_paired, mean_interval, share_interval
 from twin.label import Label
 from twin.samples import TIME
 from twin.whatif.outcome import BANDS, KPIS, PAIRS
@@ -20,6 +20,8 @@ from twin.whatif.spec import ComparedKpi, WhatIf
 Floats = npt.NDArray[np.float64]
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+SHARE: Final = "1"
+"""Unit of a probability: each replication says yes or no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ KPI_SPECS: Final = MappingProxyType(
             ),
             _kpi(
                 "p_over",
-                "1",
+                SHARE,
                 Better.LOWER,
                 "Xác suất vượt định mức trạm",
                 "Probability of overload",
@@ -120,7 +122,8 @@ def kpi_table(results: Mapping[str, BranchResult]) -> pa.Table:
     rows = []
     for branch, result in results.items():
         for name, values in result.kpis.items():
-            interval = mean_interval(values)
+            told = share_interval if KPI_SPECS[name].unit == SHARE else mean_interval
+            interval = told(values)
             at = np.quantile(values, QUANTILES, method="inverted_cdf")
             rows.append(
                 {

@@ -26,7 +26,9 @@ KPIS: Final = pa.schema(
         pa.field("why", pa.string(), nullable=False),
     ]
 )
-"""``low``/``high``: 95 % t-interval of the mean; ``q*``: quantiles over replications."""
+"""``low``/``high``: 95 % interval of the mean, Student's t, or of a probability (unit 1) the exact
+one: none of n replications says that it is below ``high``, about 3/n. ``q*``: quantiles over
+replications."""
 
 BANDS: Final = pa.schema(
     [

@@ -47,6 +47,28 @@ def test_a_flat_76_mw_evening_lasts_two_hours_on_one_transformer(small_park):
     assert np.all(np.diff(found.mva, axis=1) >= -1e-9)
 
 
+def test_the_peak_that_is_told_does_not_lie_in_the_past(small_park):
+    # the forecast begins with the quarter hour that runs: it may be the highest one
+    begun = 0
+    for minute in range(7, 7 * 60, 15):
+        now = NOW + minute * 60 * 1_000_000
+        found = headroom_tonight(small_park, tonight(), now)
+        assert found.at_us[0] < now <= found.peak_at_us
+        assert found.peak_at_us == now or found.peak_at_us in found.at_us
+        begun += found.peak_at_us == now
+    assert begun
+
+
+@pytest.mark.parametrize(("days", "least"), [(0, 0.05), (14, 0.05), (120, 0.025)])
+def test_a_probability_is_told_as_far_as_the_days_bear_it(small_park, days, least):
+    # the rule of three: never seen on 120 days is below 3/120; the band itself is drawn to 5 %
+    history = flat_history(76_000.0, days=days) if days else {}
+    found = headroom_tonight(small_park, tonight(**history), NOW)
+    assert found.p_least == pytest.approx(least, rel=0.02)
+    assert f"{100 * found.p_least:.0f} %" in found.basis.en
+    assert f"{100 * found.p_least:.0f} %" in found.basis.vi
+
+
 def test_a_light_evening_has_no_limit(small_park):
     found = headroom_tonight(small_park, tonight(**flat_history(40_000.0)), NOW)
     assert math.isinf(found.n1_minutes)

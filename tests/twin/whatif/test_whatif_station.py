@@ -11,6 +11,7 @@ from models.bill import Grid
 from twin.parkfile.load import read_park
 from twin.shifts import LocalTime
 from twin.whatif.calendars import Calendars
+from twin.whatif.compare import BranchResult, kpi_table
 from twin.whatif.factory import line_models
 from twin.whatif.lanes import Lanes
 from twin.whatif.loads import Loads, joint_spread
@@ -44,6 +45,20 @@ def loads_of(variant, snapshot, grid) -> Loads:
 
 def station_of(variant, snapshot, grid) -> Station:
     return Station(variant, snapshot, models(variant, snapshot, grid), grid)
+
+
+def test_an_overload_that_no_replication_saw_has_a_bound_not_nought():
+    result = BranchResult(
+        kpis={"p_over": np.zeros(64), "peak_mva": np.linspace(50.0, 60.0, 64)},
+        series={},
+        engine="none",
+        why="by hand",
+    )
+    never, peak = kpi_table({"base": result}).to_pylist()
+    # 1 - 0.05^(1/64), about 3/64
+    assert (never["mean"], never["low"]) == (0.0, 0.0)
+    assert never["high"] == pytest.approx(0.0457, abs=1e-4)
+    assert peak["low"] < 55.0 < peak["high"]
 
 
 NO_LINES = {"acme/hall/l1": 0.0, "acme/hall/l2": 0.0}
