@@ -8,6 +8,8 @@ given up after a few attempts, so that a poison run harms nobody.
 
 import asyncio
 import logging
+import shutil
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from twin.whatif.plan import Piece
 
 logger = logging.getLogger(__name__)
 
+PINNED: Final = "pinned"
+"""A file of this name in the folder of a run keeps it for ever."""
 _MICRO: Final = 1_000_000
 
 
@@ -47,6 +51,13 @@ class JobSettings:
         Silence after which a run is taken from its dispatcher [s].
     least_free
         Free part of the disk below which nothing new starts.
+    waiting_most
+        Runs that may wait; another one is refused.
+    keep_s, keep_runs
+        Ended runs are forgotten with their outcomes when they are older [s], or when so many newer
+        ones have ended. One with a file ``pinned`` in its folder stays.
+    tidy_s
+        How often that is looked at [s].
     """
 
     runs: int = 2
@@ -57,6 +68,10 @@ class JobSettings:
     beat_s: float = 1.0
     stale_s: float = 10.0
     least_free: float = 0.10
+    waiting_most: int = 200
+    keep_s: float = 90 * 86_400.0
+    keep_runs: int = 500
+    tidy_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,16 +128,28 @@ class JobQueue:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._claiming: set[asyncio.Task[RunRow | None]] = set()
         self._slots = asyncio.Semaphore(workers.slots)
+        self._tidy_due_s = 0.0
 
     # What callers ask
 
     async def submit(self, text: str, request: Request, by: str, priority: int) -> Run:
-        """Queue a run."""
+        """Queue a run.
+
+        Raises
+        ------
+        Unavailable
+            When the disk is nearly full, or too many runs wait.
+        """
         if self._free() < self._settings.least_free:
             raise Unavailable(
                 f"the disk has {self._free():.0%} free, what-if needs "
                 f"{self._settings.least_free:.0%}",
                 "free disk space",
+            )
+        waiting = await asyncio.to_thread(self._store.queued)
+        if waiting >= self._settings.waiting_most:
+            raise Unavailable(
+                f"{waiting} what-ifs wait already", "wait until some have run, or cancel some"
             )
         row = RunRow(
             id=uuid.uuid4().hex[:12],
@@ -188,9 +215,11 @@ class JobQueue:
         settings = self._settings
         try:
             stale_us = wall_us() - round(settings.stale_s * _MICRO)
+            # Our own are spared: a step of the wall clock would make a living run stale.
             await asyncio.to_thread(
-                self._store.requeue_stale, stale_us, settings.attempts, wall_us()
+                self._store.requeue_stale, stale_us, settings.attempts, wall_us(), (*self._active,)
             )
+            await self._tidy()
             while len(self._active) < settings.runs and self._free() >= settings.least_free:
                 row = await self._claim()
                 if row is None:
@@ -200,6 +229,28 @@ class JobQueue:
                 task.add_done_callback(self._ended)
         except Unavailable as error:
             logger.warning("the queue waits", extra={"cause": str(error)})
+
+    async def _tidy(self) -> None:
+        """Forget ended runs of long ago, now and then."""
+        if time.monotonic() < self._tidy_due_s:
+            return
+        self._tidy_due_s = time.monotonic() + self._settings.tidy_s
+        await asyncio.to_thread(self._forget_old)
+
+    def _forget_old(self) -> None:
+        before_us = wall_us() - round(self._settings.keep_s * _MICRO)
+        kept = 0
+        for run, finished_us in self._store.ended_runs():
+            folder = self._folder / run
+            if (folder / PINNED).exists():
+                continue
+            if finished_us >= before_us and kept < self._settings.keep_runs:
+                kept += 1
+                continue
+            # The row goes last: should this end halfway, the next look finishes it.
+            shutil.rmtree(folder, ignore_errors=True)
+            self._store.forget_run(run)
+            logger.info("an old run is forgotten", extra={"run": run})
 
     async def _claim(self) -> RunRow | None:
         """Claim to the end, even when the dispatcher is being stopped: no row is left between."""
@@ -302,14 +353,14 @@ class JobQueue:
                 row.id, self._owner, RunState.CANCELLED, wall_us(), error=f"cancelled by {by}"
             )
         else:
-            self._store.requeue(row.id, "")
+            self._store.requeue(row.id, self._owner, "")
 
     def _try_again(self, row: RunRow, cause: str) -> None:
         if row.attempt >= self._settings.attempts:
             self._failed(row, f"given up after {row.attempt} attempts: {cause}")
             return
         logger.warning("a run is tried again", extra={"run": row.id, "cause": cause})
-        self._store.requeue(row.id, cause)
+        self._store.requeue(row.id, self._owner, cause)
 
     def _failed(self, row: RunRow, cause: str) -> None:
         logger.warning("a run failed", extra={"run": row.id, "cause": cause})

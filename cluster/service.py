@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from cluster import assets, whatif_texts
 from cluster.acting import ACTOR
+from cluster.certificate_desk import CertificateDesk
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
 from cluster.engine import whatif_slots
 from cluster.engine_start import EngineStart
 from cluster.history import check_query, state_table
-from cluster.jobs import JobQueue, run_of
+from cluster.jobs import JobQueue, JobSettings, run_of
 from cluster.live_park import LivePark
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import NoteRow
@@ -24,6 +25,7 @@ from cluster.ports import (
     Alarm,
     Asset,
     BrowsedNode,
+    CertificateEntry,
     EndpointSpec,
     EndpointStatus,
     EndpointTest,
@@ -35,6 +37,7 @@ from cluster.ports import (
     ParkSummary,
     Part,
     Receipt,
+    Renewal,
     Run,
     Tag,
     Vitals,
@@ -138,6 +141,10 @@ class Service:
             settings.folder.runs,
             WhatifStart(self._parks, store, settings).plan,
             lambda: OsDisk().free_fraction(settings.folder.root),
+            JobSettings(
+                keep_s=settings.whatif_keep_days * 86_400.0,
+                keep_runs=round(settings.whatif_keep_runs),
+            ),
         )
 
     async def _open(self, park: Park, chosen: ParkSettings) -> None:
@@ -330,6 +337,33 @@ class Service:
         """Trust the server certificate with this SHA-256 fingerprint."""
         await EndpointDesk(self._park(park)).trust(endpoint, fingerprint)
         await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
+
+    # Certificates
+
+    async def certificates(self) -> Sequence[CertificateEntry]:
+        """Our certificate, those of servers, and revocation lists."""
+        return await self._certificate_desk.entries()
+
+    async def certificate_der(self, *, staged: bool = False) -> bytes:
+        """Our certificate as DER; with `staged` the new one that waits to be trusted."""
+        return await self._certificate_desk.der(staged=staged)
+
+    async def certificate_trust(self, fingerprint: str) -> None:
+        """Trust a certificate that a server has shown."""
+        await self._certificate_desk.trust(fingerprint)
+        await self._audit("", "certificate.trust", fingerprint, {})
+
+    async def certificate_distrust(self, fingerprint: str) -> None:
+        """Take trust back; endpoints that rest on it are cut off at once."""
+        await self._certificate_desk.distrust(fingerprint)
+        await self._audit("", "certificate.distrust", fingerprint, {})
+
+    async def certificate_renew(self, *, force: bool = False) -> Renewal:
+        """Make a new certificate of ours, and use it once every server takes it."""
+        renewal = await self._certificate_desk.renew(force=force)
+        detail = {"used": renewal.used, "refused": dict(renewal.refused), "force": force}
+        await self._audit("", "certificate.renew", renewal.fingerprint, detail)
+        return renewal
 
     # What-if
 

@@ -1,5 +1,6 @@
 """What the supervisor asks a service to run: read once, from one file."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,10 +10,29 @@ from typing import Final
 import orjson
 
 from cluster.layout import DataFolder
+from models.errors import InputError
 
 DEFAULT_PORT: Final = 8050
 SECRET_FILES: Final = "PARKTWIN_SECRET_FILES"  # noqa: S105 - the name of a setting
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _number(variable: str, default: float) -> float:
+    """A setting from the environment.
+
+    Raises
+    ------
+    InputError
+        When it is no number above 0.
+    """
+    text = os.environ.get(variable, "")
+    try:
+        found = float(text) if text else default
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise InputError(f"{text!r} is no number above 0", "write e.g. 90", variable)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +82,8 @@ class ServiceSettings:
         docs/integrator.md.
     whatif_slots
         What-if tasks at once; 0 takes one per CPU (they run with low priority).
+    whatif_keep_days, whatif_keep_runs
+        Ended what-ifs older than this, or beyond this number, are forgotten; pinned ones stay.
     log_level, log_style
         Level, and ``plain`` or ``json``.
     """
@@ -75,6 +97,12 @@ class ServiceSettings:
     ray_address: str = ""
     secret_files: str = field(default_factory=lambda: os.environ.get(SECRET_FILES, ""))
     whatif_slots: int = 0
+    whatif_keep_days: float = field(
+        default_factory=lambda: _number("PARKTWIN_WHATIF_KEEP_DAYS", 90)
+    )
+    whatif_keep_runs: float = field(
+        default_factory=lambda: _number("PARKTWIN_WHATIF_KEEP_RUNS", 500)
+    )
     log_level: str = "INFO"
     log_style: str = "plain"
 

@@ -1,13 +1,13 @@
 """The metadata store: short, blocking methods, each one transaction."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
 import orjson
-from sqlalchemy import CursorResult, Engine, delete, select, text, update
+from sqlalchemy import CursorResult, Engine, delete, func, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, defer
@@ -245,14 +245,15 @@ class MetadataStore:
                 )
             )
 
-    def requeue(self, run: str, error: str) -> None:
-        """Put a running run back into the queue, with why its attempt failed.
+    def requeue(self, run: str, owner: str, error: str) -> None:
+        """Put a run this owner holds back into the queue, with why its attempt failed.
 
-        Without a reason the service ended: that counts as no attempt.
+        Without a reason the service ended: that counts as no attempt. Nothing happens when the run
+        belongs to somebody else by now.
         """
         with self._session() as session:
             row = session.get_one(RunRow, run)
-            if row.state == RunState.RUNNING:
+            if row.state == RunState.RUNNING and row.owner == owner:
                 row.state, row.owner, row.error = RunState.QUEUED, "", error
                 row.attempt -= not error
 
@@ -265,15 +266,23 @@ class MetadataStore:
                 .values(state=RunState.QUEUED, owner="", attempt=RunRow.attempt - 1)
             )
 
-    def requeue_stale(self, before_us: int, attempts: int, now_us: int) -> tuple[int, int]:
+    def requeue_stale(
+        self, before_us: int, attempts: int, now_us: int, spared: Collection[str] = ()
+    ) -> tuple[int, int]:
         """Requeue runs whose owner fell silent; fail those that used up their attempts.
+
+        Those `spared` are known to run, whatever the wall clock makes of their last sign.
 
         Returns
         -------
         tuple[int, int]
             How many were requeued, and how many failed.
         """
-        stale = (RunRow.state == RunState.RUNNING) & (RunRow.heartbeat_us < before_us)
+        stale = (
+            (RunRow.state == RunState.RUNNING)
+            & (RunRow.heartbeat_us < before_us)
+            & RunRow.id.not_in(spared)
+        )
         with self._session() as session:
             failed = session.execute(
                 update(RunRow)
@@ -288,6 +297,27 @@ class MetadataStore:
                 update(RunRow).where(stale).values(state=RunState.QUEUED, owner="")
             )
             return _count(requeued), _count(failed)
+
+    def queued(self) -> int:
+        """How many runs wait."""
+        waiting = select(func.count()).where(RunRow.state == RunState.QUEUED)
+        with self._session() as session:
+            return session.scalar(waiting) or 0
+
+    def ended_runs(self) -> list[tuple[str, int]]:
+        """Ids of the runs that have ended, and when [us], the newest first."""
+        wanted = (
+            select(RunRow.id, RunRow.finished_us)
+            .where(RunRow.state.not_in([RunState.QUEUED, RunState.RUNNING]))
+            .order_by(RunRow.finished_us.desc(), RunRow.id)
+        )
+        with self._session() as session:
+            return [(run, finished_us or 0) for run, finished_us in session.execute(wanted)]
+
+    def forget_run(self, run: str) -> None:
+        """Remove the row of a run."""
+        with self._session() as session:
+            session.execute(delete(RunRow).where(RunRow.id == run))
 
     def cancel_run(self, run: str, by: str, now_us: int) -> str:
         """Cancel a queued run, ask for the cancellation of a running one; the state it is in.

@@ -120,3 +120,13 @@ def test_the_list_of_secret_files_reaches_the_gateway_over_the_settings_file(tmp
     monkeypatch.delenv("PARKTWIN_SECRET_FILES")
     assert ServiceSettings.read(settings.write()).secret_files == "/run/a:/run/b"
     assert (Path(settings.data) / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def test_how_long_what_ifs_are_kept_comes_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARKTWIN_WHATIF_KEEP_DAYS", "7.5")
+    settings = ServiceSettings(data=str(tmp_path))
+    assert (settings.whatif_keep_days, settings.whatif_keep_runs) == (7.5, 500)
+    for wrong in ("many", "0", "-1", "inf", "nan"):
+        monkeypatch.setenv("PARKTWIN_WHATIF_KEEP_RUNS", wrong)
+        with pytest.raises(InputError, match="PARKTWIN_WHATIF_KEEP_RUNS"):
+            ServiceSettings(data=str(tmp_path))

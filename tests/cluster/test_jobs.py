@@ -12,7 +12,8 @@ from cluster.metadata.upgrade import open_store
 from cluster.ports import Outcome, Provenance, RunState
 from cluster.whatif_tasks import Work
 from cluster.workers import WorkerLost, WorkFailed
-from models.errors import Conflict, Corrupt, InputError, Unavailable
+from connectors.clock import wall_us
+from models.errors import Conflict, Corrupt, InputError, NotFound, Unavailable
 from twin.whatif.outcome import BANDS, KPIS, PAIRS
 from twin.whatif.plan import Piece
 
@@ -260,3 +261,77 @@ async def test_an_outcome_is_asked_for_too_early(store, tmp_path):
     run = await queue.submit("text", REQUEST, "me", 0)
     with pytest.raises(Unavailable, match="queued"):
         await queue.outcome(run.id)
+
+
+async def test_a_step_of_the_wall_clock_takes_no_run_from_the_dispatcher_that_runs_it(
+    store, tmp_path, monkeypatch
+):
+    began, looks, ending = [], [], asyncio.Event()
+
+    async def slow(plan: bytes, piece: Piece) -> bytes:
+        began.append(piece)
+        await ending.wait()
+        return b"ok"
+
+    look = store.requeue_stale
+
+    def looked(*asked):
+        looks.append(asked)
+        return look(*asked)
+
+    monkeypatch.setattr(store, "requeue_stale", looked)
+    work = replace(simple_work(1), run=slow)
+    async with Bench(store, tmp_path / "runs", work, beat_s=3600.0) as bench:
+        run = await bench.queue.submit("text", REQUEST, "me", 0)
+        await bench.running(run.id)
+        monkeypatch.setattr("cluster.jobs.wall_us", lambda: wall_us() + 3_600_000_000)
+        seen = len(looks)
+        await bench._until(lambda: len(looks) > seen + 2)
+        ending.set()
+        assert await bench.ended(run.id) == RunState.DONE
+    assert (len(began), store.run(run.id).attempt) == (1, 1)
+
+
+async def test_a_queue_that_is_full_says_so(store, tmp_path):
+    queue = Bench(store, tmp_path / "runs", simple_work(), waiting_most=2).queue
+    for _ in range(2):
+        await queue.submit("text", REQUEST, "me", 0)
+    with pytest.raises(Unavailable, match="2 what-ifs wait already"):
+        await queue.submit("text", REQUEST, "me", 0)
+    assert store.queued() == 2
+
+
+async def three_done(store, folder) -> list[str]:
+    """Three runs that have ended, the oldest first."""
+    done = []
+    async with Bench(store, folder, simple_work()) as bench:
+        for _ in range(3):
+            run = await bench.queue.submit("text", REQUEST, "me", 0)
+            await bench.ended(run.id)
+            done.append(run.id)
+    return done
+
+
+@pytest.mark.parametrize("limit", [{"keep_runs": 1}, {"keep_s": -1.0}])
+async def test_old_runs_are_forgotten_with_their_outcomes_but_pinned_ones_stay(
+    store, tmp_path, limit
+):
+    folder = tmp_path / "runs"
+    pinned, old, newest = await three_done(store, folder)
+    (folder / pinned / "pinned").touch()
+    kept = {pinned, newest} if "keep_runs" in limit else {pinned}
+    async with Bench(store, folder, simple_work(), **limit) as bench:
+        await bench._until(lambda: {run for run, _ in store.ended_runs()} == kept)
+        waiting = await bench.queue.submit("text", REQUEST, "me", 0)
+        await bench.ended(waiting.id)
+    assert {path.name for path in folder.iterdir()} == {*kept, waiting.id}
+    with pytest.raises(NotFound):
+        store.run(old)
+
+
+async def test_nothing_is_forgotten_within_the_limits(store, tmp_path):
+    done = await three_done(store, tmp_path / "runs")
+    async with Bench(store, tmp_path / "runs", simple_work(), tidy_s=0.0) as bench:
+        run = await bench.queue.submit("text", REQUEST, "me", 0)
+        await bench.ended(run.id)
+    assert {run for run, _ in store.ended_runs()} == {*done, run.id}

@@ -151,10 +151,20 @@ def test_a_service_that_ends_costs_its_runs_no_attempt(store):
         assert store.claim_run("me", NOW_US).attempt == 1
         store.release("me")
         assert store.claim_run("me", NOW_US).attempt == 1
-        store.requeue("r", "")
+        store.requeue("r", "me", "")
     store.claim_run("me", NOW_US)
-    store.requeue("r", "its process died")
+    store.requeue("r", "me", "its process died")
     assert store.claim_run("me", NOW_US).attempt == 2
+
+
+def test_a_run_that_another_took_over_is_not_put_back_by_the_one_before(store):
+    store.add_run(a_run("r"))
+    store.claim_run("slow", NOW_US)
+    store.requeue_stale(NOW_US + 1, 3, NOW_US + 2)
+    store.claim_run("quick", NOW_US + 3)
+    store.requeue("r", "slow", "its process died")
+    assert (store.run("r").state, store.run("r").owner) == (RunState.RUNNING, "quick")
+    assert (store.run("r").attempt, store.run("r").error) == (2, "")
 
 
 def test_a_list_of_runs_leaves_their_plans_in_the_store(store):
