@@ -214,8 +214,9 @@ METERING: Final = frozenset(
         "meter metering energy main incomer mfm msb mdb tu dien tong dong ho do dem power "
         "electrical electric dien utilities utility phu tro status production process "
         "monitoring monitor data parameter set values machinery building blocks measurements "
-        "measurement statistics hmi opc tags tag signals io plc ch channel device db rtu s s7 objects production "
-        "san xuat admin info machine tool identification may logistics water nuoc"
+        "measurement statistics hmi opc tags tag signals io plc ch channel device db rtu s s7 "
+        "objects production san xuat admin info machine tool identification may logistics water "
+        "nuoc"
     )
 )
 """Words of folders between an asset and its values that say nothing about which asset it is."""
