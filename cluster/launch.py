@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,12 +16,32 @@ from cluster.layout import DataFolder
 from cluster.settings import ParkSettings, ServiceSettings
 from connectors.plant.process import PlantPaths, free_ports
 from connectors.plant.settings import servers_of
+from connectors.twin_server.settings import refuse_open
 from models.errors import InputError
 from twin.park import Park
 from twin.parkfile.load import load_park
 
 Tell = Callable[[str], None]
 _EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpcuaWish:
+    """The twin's OPC UA server beside the service: one per park, on ports one after another.
+
+    Parameters
+    ----------
+    port
+        Port of the first park's.
+    host, security, user, password
+        As in `cluster.twin_process.Offer`.
+    """
+
+    port: int
+    host: str = "127.0.0.1"
+    security: str = ""
+    user: str = ""
+    password: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +58,8 @@ class Wish:
         Stop after this many seconds.
     log_level, log_style
         See `cluster.logs`.
+    opcua
+        The twin's OPC UA server; None for none.
     """
 
     data: Path
@@ -46,6 +69,7 @@ class Wish:
     for_s: float | None = None
     log_level: str = "INFO"
     log_style: str = "plain"
+    opcua: OpcuaWish | None = None
 
 
 def demo_park() -> Path:
@@ -178,4 +202,30 @@ def _supervise(
         log_style=wish.log_style,
     )
     logs.configure(settings.folder.logs, "supervisor", wish.log_level, wish.log_style)
-    supervisor.Supervisor(settings, plant, tell).run(wish.for_s)
+    beside = _twin_servers(wish, settings)
+    supervisor.Supervisor(settings, plant, tell, beside).run(wish.for_s)
+
+
+def _twin_servers(wish: Wish, settings: ServiceSettings) -> list[supervisor.Child]:
+    """The OPC UA server of each park as a process that is kept running."""
+    asked = wish.opcua
+    if asked is None:
+        return []
+    return [
+        _twin_server(park.file, asked, asked.port + place, settings)
+        for place, park in enumerate(settings.parks)
+    ]
+
+
+def _twin_server(
+    file: str, asked: OpcuaWish, port: int, settings: ServiceSettings
+) -> supervisor.Child:
+    refuse_open(asked.host, asked.security, asked.user, asked.password)
+    supervisor.port_is_free(asked.host, port, "opcua-port")
+    command = [sys.executable, "-m", "dashboard.main", "serve-opcua", file]
+    command += ["--url", settings.url, "--data", settings.data]
+    command += ["--host", asked.host, "--port", str(port), "--security", asked.security]
+    command += ["--user", asked.user, "--password", asked.password]
+    command += ["--log-level", settings.log_level, "--log-style", settings.log_style]
+    output = settings.folder.logs / f"opcua-{port}.out"
+    return supervisor.Child("OPC UA server", partial(supervisor.start_child, command, output))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +123,8 @@ class Supervisor:
         Starts the virtual plant; None for a real park.
     tell
         Gets each line for the console.
+    beside
+        Further processes that ask the service and may be killed without it.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Supervisor:
         settings: ServiceSettings,
         plant: "Callable[[], subprocess.Popen[bytes]] | None",
         tell: Tell,
+        beside: Sequence[Child] = (),
     ) -> None:
         self._settings = settings
         self._data = settings.folder
@@ -140,6 +143,7 @@ class Supervisor:
         self._away_s: float | None = None
         self._service = Child("service", self._start_service, signal.SIGINT)
         self._plant = None if plant is None else Child("plant", plant)
+        self._beside = tuple(beside)
 
     def run(self, for_s: float | None = None) -> None:
         """Start everything, keep it running, and end it all.
@@ -165,6 +169,8 @@ class Supervisor:
             self._tell("starting the virtual plant")
             self._plant.start()
         self._service.start()
+        for child in self._beside:
+            child.start()
         self._wait_until_ready(until_s)
 
     def _wait_until_ready(self, until_s: float) -> None:
@@ -208,9 +214,9 @@ class Supervisor:
 
     def _look_after_children(self) -> None:
         now_s = time.monotonic()
-        for child in (self._plant, self._service):
-            news = None if child is None else child.look(now_s)
-            if news is not None and child is not None:
+        for child in self._children():
+            news = child.look(now_s)
+            if news is not None:
                 self._tell(news)
                 if child is self._service and child.pid is None:
                     self._away_s = now_s
@@ -221,8 +227,11 @@ class Supervisor:
             self._record()
 
     def _own_pids(self) -> set[int]:
-        children = (self._service, self._plant)
-        return {child.pid for child in children if child is not None and child.pid is not None}
+        return {child.pid for child in self._children() if child.pid is not None}
+
+    def _children(self) -> tuple[Child, ...]:
+        plant = () if self._plant is None else (self._plant,)
+        return (*plant, self._service, *self._beside)
 
     def _record(self) -> None:
         folders = [] if self._temp is None else [str(self._temp)]
@@ -238,8 +247,8 @@ class Supervisor:
 
     def _clear_service(self) -> None:
         """End what a dead service left behind: its actors would hold the shards' locks."""
-        plant = set() if self._plant is None or self._plant.pid is None else {self._plant.pid}
-        spared = plant | {p.pid for pid in plant for p in processes.descendants(pid)}
+        others = self._own_pids() - {self._service.pid}
+        spared = others | {p.pid for pid in others for p in processes.descendants(pid)}
         left = [p for p in processes.descendants(os.getpid()) if p.pid not in spared]
         processes.end(left, 0.0)
         processes.reap_all_but(self._own_pids())
@@ -253,6 +262,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._tell("stopping")
+        for child in self._beside:
+            child.stop(_PATIENCE_S)
         self._service.stop(_PATIENCE_S)
         if self._plant is not None:
             self._plant.stop(_PATIENCE_S)
@@ -308,8 +319,15 @@ def loopback_only(host: str) -> None:
         )
 
 
-def port_is_free(host: str, port: int) -> None:
+def port_is_free(host: str, port: int, option: str = "port") -> None:
     """Make sure that we can listen.
+
+    Parameters
+    ----------
+    host, port
+        Where.
+    option
+        The option that chooses the port, for the error.
 
     Raises
     ------
@@ -324,8 +342,8 @@ def port_is_free(host: str, port: int) -> None:
         except OSError as error:
             raise Conflict(
                 f"{host}:{port} cannot be opened ({error.strerror})",
-                "stop what listens there, or choose another --port",
-                "port",
+                f"stop what listens there, or choose another --{option}",
+                option,
             ) from error
 
 

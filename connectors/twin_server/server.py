@@ -1,5 +1,6 @@
 """The server: a planned park behind guarded connections, fed with what is new."""
 
+import asyncio
 import logging
 import math
 from datetime import UTC, datetime
@@ -9,10 +10,10 @@ from typing import Final
 from asyncua import ua
 from asyncua.common.connection import TransportLimits
 from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.uatypes import SecurityPolicyType
 
 from connectors.opcua.security import SERVER, OwnCertificate, Pki
 from connectors.plant.ids import numbered
-from connectors.twin_server import settings as asked
 from connectors.twin_server.alarms import Told, changed, event_of
 from connectors.twin_server.feed import Figures, News
 from connectors.twin_server.guard import GuardedUaServer
@@ -21,7 +22,7 @@ from connectors.twin_server.machinery import Machinery, machinery_of
 from connectors.twin_server.plan import PARK, SpacePlan, namespace_of
 from connectors.twin_server.quality import Link, status_of
 from connectors.twin_server.sessions import GuardedServer, ReadOnly
-from connectors.twin_server.settings import ServerSettings
+from connectors.twin_server.settings import NONE, ServerSettings, refuse_open
 from connectors.twin_server.space import LOCALES, Cell, Space
 from connectors.twin_server.users import TwinUsers
 from models.errors import Conflict
@@ -29,6 +30,12 @@ from twin.alarms import Alarm
 
 logger = logging.getLogger(__name__)
 
+_POLICIES: Final = {
+    "Aes256Sha256RsaPss": SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+    "Basic256Sha256": SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    NONE: SecurityPolicyType.NoSecurity,
+}
+_EXPEL_S: Final = 5.0
 _PRODUCT: Final = "urn:parktwin:server"
 _LEVEL: Final = {Link.LIVE: 255, Link.STALE: 150, Link.AWAY: 1}
 """ServiceLevel: 200..255 healthy, 2..199 degraded, 1 no data (OPC 10000-4, 6.6.2.4.2)."""
@@ -49,13 +56,13 @@ class TwinServer:
     Raises
     ------
     InputError, Refused
-        When the settings cannot be (`settings.check`).
+        When the settings cannot be (`settings.refuse_open`).
     """
 
     def __init__(
         self, plan: SpacePlan, settings: ServerSettings, limits: Limits | None = None
     ) -> None:
-        asked.check(settings)
+        refuse_open(settings.host, settings.security, settings.user, settings.password)
         self._plan, self.settings = plan, settings
         self._limits = limits or Limits()
         self._pki = Pki(settings.pki, SERVER) if settings.secure else None
@@ -65,6 +72,7 @@ class TwinServer:
         self._machinery: Machinery | None = None
         self._alarms: dict[str, Alarm] = {}
         self._retained: dict[str, Told] = {}
+        self._watch: asyncio.Task[None] | None = None
         self._at_us = 0
         self.link = Link.AWAY
         self.written = 0
@@ -104,10 +112,14 @@ class TwinServer:
                 "stop what listens there, or choose another --port",
                 "port",
             ) from error
+        self._watch = asyncio.create_task(self._expel(inner), name="expel")
         return own
 
     async def stop(self) -> None:
         """Stop listening."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         if self._server is not None and self._server.bserver is not None:
             await self._server.stop()
 
@@ -225,7 +237,8 @@ class TwinServer:
         if settings.user:
             tokens.append(ua.UserNameIdentityToken)
         server.set_identity_tokens(tokens or [ua.AnonymousIdentityToken])
-        server.set_security_policy(settings.policies(), permission_ruleset=ReadOnly())
+        policies = [_POLICIES[name] for name in settings.policies()]
+        server.set_security_policy(policies, permission_ruleset=ReadOnly())
         locales = server.get_node(numbered(ObjectIds.Server_ServerCapabilities_LocaleIdArray))
         await locales.write_value(ua.Variant(list(LOCALES), ua.VariantType.String))
         return own
@@ -235,6 +248,12 @@ class TwinServer:
         events = {ua.EventNotifier.SubscribeToEvents}
         await server.get_node(numbered(ObjectIds.Server)).set_event_notifier(events)
         await space.refer(numbered(ObjectIds.Server), ObjectIds.HasNotifier, space.node(PARK))
+
+    async def _expel(self, inner: GuardedServer) -> None:
+        """Whose trust was taken back is cut off, connected or not."""
+        while True:
+            await asyncio.sleep(_EXPEL_S)
+            await inner.expel()
 
     def _need_space(self) -> Space:
         if self._space is None:

@@ -185,6 +185,15 @@ class GuardedServer(InternalServer):
             )
             raise ServiceError(_code_of(verdict))
 
+    async def expel(self) -> None:
+        """End the sessions of clients that are trusted no more."""
+        for session in tuple(self.sessions):
+            if session.certificate:
+                try:
+                    self.judge(session.certificate, None)
+                except ServiceError:
+                    await session.close_session(delete_subs=True)
+
     async def _validate(
         self, certificate: x509.Certificate, client: ua.ApplicationDescription
     ) -> None:
@@ -197,7 +206,7 @@ class ReadOnlySession(InternalSession):
     iserver: GuardedServer
 
     def __init__(self, server: GuardedServer, name: str, user: User, *, external: bool) -> None:
-        self._language, self._certificate, self._items = "en", b"", 0
+        self._language, self.certificate, self._items = "en", b"", 0
         super().__init__(
             server, server.aspace, server.subscription_service, name, user, external=external
         )
@@ -208,7 +217,7 @@ class ReadOnlySession(InternalSession):
     @property
     def who(self) -> str:
         """Whose session it is: subscriptions belong to who made them."""
-        return f"{self.user.name}|{self._certificate.hex()}"
+        return f"{self.user.name}|{self.certificate.hex()}"
 
     def activate_session(
         self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None
@@ -224,7 +233,7 @@ class ReadOnlySession(InternalSession):
             if not peer_certificate:
                 raise ServiceError(StatusCodes.BadSecurityModeInsufficient)
             self.iserver.judge(peer_certificate, None)
-            self._certificate = peer_certificate
+            self.certificate = peer_certificate
         algorithm = str(params.UserTokenSignature.Algorithm or "")
         if algorithm.endswith("rsa-sha1"):
             raise ServiceError(StatusCodes.BadIdentityTokenRejected)

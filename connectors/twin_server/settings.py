@@ -4,16 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from asyncua.ua.uatypes import SecurityPolicyType
-
 from models.errors import InputError, Refused
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 NONE: Final = "None"
-POLICIES: Final = {
-    "Aes256Sha256RsaPss": SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
-    "Basic256Sha256": SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
-}
+POLICIES: Final = ("Aes256Sha256RsaPss", "Basic256Sha256")
 """Policies that are offered, all signed and encrypted."""
 
 
@@ -51,15 +46,18 @@ class ServerSettings:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"opc.tcp://{host}:{self.port}"
 
-    def policies(self) -> list[SecurityPolicyType]:
-        """What is offered."""
-        if not self.secure:
-            return [SecurityPolicyType.NoSecurity]
-        return [POLICIES[self.security]] if self.security else list(POLICIES.values())
+    def policies(self) -> tuple[str, ...]:
+        """Policies that are offered, the strongest first; `NONE` alone without security."""
+        return (self.security,) if self.security else POLICIES
 
 
-def check(settings: ServerSettings) -> None:
+def refuse_open(host: str, security: str, user: str, password: str) -> None:
     """Refuse what would be open to others.
+
+    Parameters
+    ----------
+    host, security, user, password
+        As in `ServerSettings`; here the password may also be its reference.
 
     Raises
     ------
@@ -68,20 +66,20 @@ def check(settings: ServerSettings) -> None:
     Refused
         When it would listen without security where others can reach it.
     """
-    if settings.security not in {"", NONE, *POLICIES}:
+    if security not in {"", NONE, *POLICIES}:
         raise InputError(
-            f"{settings.security!r} is no policy",
+            f"{security!r} is no policy",
             f"one of {', '.join(POLICIES)}, or {NONE} on loopback; left out: all but {NONE}",
             "security",
         )
-    if not settings.secure and settings.host not in LOOPBACK:
+    if security == NONE and host not in LOOPBACK:
         raise Refused(
-            f"without security anybody could read the twin at {settings.host}",
+            f"without security anybody could read the twin at {host}",
             f"leave --security out, or listen at 127.0.0.1 with --security {NONE}",
         )
-    if settings.user and not settings.password:
+    if user and not password:
         raise InputError(
-            f"the user {settings.user!r} has no password",
+            f"the user {user!r} has no password",
             "name it: --password env:PARKTWIN_NAME or file:NAME",
             "password",
         )

@@ -13,6 +13,22 @@ Data = Annotated[Path, typer.Option(help="Folder of everything that is kept")]
 Host = Annotated[str, typer.Option(help="Address to listen at; loopback only for now")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page")]
 For = Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds")]
+OpcuaPort = Annotated[
+    int,
+    typer.Option(min=0, max=65535, help="Also serve the twin over OPC UA at this port; 0: do not"),
+]
+OpcuaHost = Annotated[str, typer.Option(help="Address of the OPC UA server")]
+Security = Annotated[
+    str,
+    typer.Option(
+        help="Aes256Sha256RsaPss or Basic256Sha256, left out both; "
+        "None only on loopback, and then for everybody"
+    ),
+]
+User = Annotated[str, typer.Option(help="Name SCADA logs in with; left out: certificates only")]
+Password = Annotated[
+    str, typer.Option(help="env:PARKTWIN_NAME or file:NAME, never the password itself")
+]
 Level = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")]
 Style = Annotated[str, typer.Option(help="Log lines: plain or json")]
 
@@ -30,6 +46,11 @@ def demo(
         typer.Option(help="Park time a fresh plant starts at, e.g. 2026-11-23T17:45+07:00"),
     ] = "",
     host: Host = "127.0.0.1",
+    opcua_port: OpcuaPort = 0,
+    opcua_host: OpcuaHost = "127.0.0.1",
+    opcua_security: Security = "",
+    opcua_user: User = "",
+    opcua_password: Password = "",
     log_level: Level = "INFO",
     log_style: Style = "plain",
 ) -> None:
@@ -43,6 +64,7 @@ def demo(
             for_s=for_s,
             log_level=level_of(log_level),
             log_style=log_style,
+            opcua=twin_server(opcua_port, opcua_host, opcua_security, opcua_user, opcua_password),
         ),
         speed,
         typer.echo,
@@ -56,6 +78,11 @@ def up(
     data: Data = Path("data"),
     for_s: For = None,
     host: Host = "127.0.0.1",
+    opcua_port: OpcuaPort = 0,
+    opcua_host: OpcuaHost = "127.0.0.1",
+    opcua_security: Security = "",
+    opcua_user: User = "",
+    opcua_password: Password = "",
     log_level: Level = "INFO",
     log_style: Style = "plain",
 ) -> None:
@@ -69,9 +96,19 @@ def up(
             for_s=for_s,
             log_level=level_of(log_level),
             log_style=log_style,
+            opcua=twin_server(opcua_port, opcua_host, opcua_security, opcua_user, opcua_password),
         ),
         typer.echo,
     )
+
+
+def twin_server(
+    port: int, host: str, security: str, user: str, password: str
+) -> launch.OpcuaWish | None:
+    """What was asked of the twin's OPC UA server; None for none."""
+    if not port:
+        return None
+    return launch.OpcuaWish(port=port, host=host, security=security, user=user, password=password)
 
 
 def level_of(name: str) -> str:
