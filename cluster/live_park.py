@@ -79,6 +79,7 @@ class LivePark:
         self._heard_s = time.monotonic()
         self._failed_beats = 0
         self._busy = 0
+        self._rebinding = asyncio.Lock()
         self._counts: Counts | None = None
 
     @property
@@ -125,13 +126,33 @@ class LivePark:
         return cast("tuple[TagChange, ...]", await self.ask("plan", wanted))
 
     async def adopt(self, park: Park) -> tuple[TagChange, ...]:
-        """Go on with an edited file."""
-        self.park = park
-        await asyncio.to_thread(self._remember)
-        return await self.rebind()
+        """Go on with an edited file, or with the one before it when any part does not take it."""
+        async with self._rebinding:
+            before, self.park = self.park, park
+            try:
+                changes = await self._rebind()
+                await asyncio.to_thread(self._remember)
+            except Exception:
+                self.park = before
+                await self._go_back()
+                raise
+            return changes
+
+    async def _go_back(self) -> None:
+        """After a change that was not taken: what a restart would find is what was there before."""
+        try:
+            await asyncio.to_thread(self._remember)
+            await self._rebind()
+        except TwinError as error:
+            # The twin reads what is wanted at its next start, the gateway is told by then too.
+            logger.warning("not brought back yet", extra={"park": self.id, "cause": str(error)})
 
     async def rebind(self) -> tuple[TagChange, ...]:
         """Bring tags and endpoints to what the store says, after a change of it."""
+        async with self._rebinding:
+            return await self._rebind()
+
+    async def _rebind(self) -> tuple[TagChange, ...]:
         await asyncio.to_thread(self._say_what_is_wanted)
         changes = cast("tuple[TagChange, ...]", await self.ask("apply"))
         self._tell_changes(changes)
@@ -344,6 +365,8 @@ class LivePark:
             pki=str(service.folder.pki),
             clock=self.settings.clock,
             secret_files=service.secret_files,
+            networks=service.networks,
+            ports=service.ports,
             log_level=service.log_level,
             log_style=service.log_style,
         )

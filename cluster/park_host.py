@@ -23,7 +23,7 @@ from cluster.replay import record
 from cluster.wanted import read_wanted
 from connectors.clock import wall_us
 from connectors.coverage import KIND_COVERAGE, KIND_KEY
-from models.errors import ClockHeld, DiskLow, ShardOwned, TwinError, Unavailable
+from models.errors import ClockHeld, DiskLow, ShardOwned, Unavailable
 from twin.alarms import Alarm
 from twin.delivery import Delivered
 from twin.disk import OsDisk
@@ -113,6 +113,8 @@ class Pulse:
         Wall seconds since the twin last heard from any endpoint.
     effects, counts
         What happened since the last tick; how much there is.
+    seal_fault
+        Why the last seal failed; empty when it did not.
     """
 
     pid: int
@@ -122,6 +124,7 @@ class Pulse:
     age_s: float
     effects: tuple[Effect, ...]
     counts: "Counts"
+    seal_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ class Counts:
     offset: int
     sealed_offset: int
     free_fraction: float
+    seal_faults: int = 0
 
 
 class ParkHost:
@@ -194,6 +198,7 @@ class ParkHost:
             age_s=self._silence_s(),
             effects=effects,
             counts=self.counts(),
+            seal_fault=self._sealer.fault,
         )
 
     def command(self, data: Mapping[str, object]) -> tuple[Effect, ...]:
@@ -242,6 +247,7 @@ class ParkHost:
             offset=self._shard.offset,
             sealed_offset=self._memory.manifest.offset,
             free_fraction=self._memory.free_fraction(),
+            seal_faults=self._sealer.faults,
         )
 
     def whatif_snapshot(self) -> bytes:
@@ -266,9 +272,17 @@ class ParkHost:
         return {"to": to, "files": made.files, "bytes": made.size}
 
     def seal(self) -> None:
-        """Seal now and wait for it."""
+        """Seal now and wait for it.
+
+        Raises
+        ------
+        Unavailable
+            When it failed: a backup would lack what is not sealed.
+        """
         self._sealer.finish()
         self._sealer.run_once()
+        if self._sealer.fault:
+            raise Unavailable(f"sealing failed ({self._sealer.fault})", "read the twin's log")
 
     def close(self) -> None:
         """End a seal under way and give the folder up."""
@@ -339,6 +353,8 @@ class Sealer:
         self._due_s = time.monotonic() + settings.seal_s
         self._thread: threading.Thread | None = None
         self._stored = False
+        self.fault, self.faults = "", 0
+        """Why the last seal failed, empty when it did not; and how many have failed."""
         self._upkeep_day = wall_us() // DAY_US
 
     def look(self) -> None:
@@ -347,7 +363,8 @@ class Sealer:
             if self._thread.is_alive():
                 return
             self._end()
-        full = self._shard.tail_rows >= self._settings.seal_rows
+        # After a fault only when it is due: a full tail would be sealed in vain each second.
+        full = self._shard.tail_rows >= self._settings.seal_rows and not self.fault
         if full or time.monotonic() >= self._due_s:
             self._begin()
 
@@ -370,7 +387,12 @@ class Sealer:
                 self._memory.seal(due.rows, due.coverage, due.kinds, due.upto_offset, wall_us())
                 self._stored = True
                 self._upkeep(park_us)
-            except (TwinError, OSError):
+                self.fault = ""
+            except BaseException as error:
+                # Whatever it is, also a panic of a library (which is no Exception): the thread
+                # ends here, and the tail grows until somebody hears of it.
+                self.faults += 1
+                self.fault = f"{type(error).__name__}: {error}"
                 logger.exception("sealing failed, it is tried again")
 
         self._stored = False

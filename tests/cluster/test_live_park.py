@@ -13,8 +13,9 @@ from cluster.live_park import LivePark
 from cluster.ports import EndpointState, EndpointStatus
 from cluster.service import Service, stream_of
 from cluster.settings import ParkSettings, ServiceSettings
+from cluster.wanted import read_wanted
 from models.errors import Conflict, Unavailable
-from twin.parkfile.load import load_park
+from twin.parkfile.load import load_park, read_park
 
 PARK = Path(__file__).parents[2] / "examples" / "minimal.yaml"
 
@@ -101,6 +102,90 @@ async def test_a_twin_that_is_backed_up_is_not_replaced_for_being_stuck(live, mo
     for _ in range(5):
         await live.beat()
     assert killed == [live._actor]
+
+
+class Twin(Actor):
+    """A twin that keeps what it was told to be, and refuses or is away when it is told to."""
+
+    def __init__(self, live):
+        self.live, self.taken, self.fault = live, [], None
+        super().__init__(rows=(), specs=())
+
+    def __getattr__(self, method):
+        async def remote(*arguments):
+            if method == "put_all" or arguments[0] == "apply":
+                fault, self.fault = self.fault, None
+                if fault is not None and fault[0] in (method, arguments[0]):
+                    raise fault[1]
+                self.fault = fault
+                if method != "put_all":
+                    text, _ = read_wanted(self.live._service.folder, self.live.id)
+                    self.taken.append(text)
+                return ()
+            return await super(Twin, self).__getattr__(method).remote(*arguments)
+
+        return SimpleNamespace(remote=remote)
+
+
+class Store:
+    """Remembers parks; has no endpoints."""
+
+    def __init__(self):
+        self.parks, self.fault = [], None
+
+    def put_park(self, row):
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        self.parks.append(row.text)
+
+    def endpoints(self, park):
+        return []
+
+    mappings = endpoints
+
+
+@pytest.fixture
+def running(tmp_path):
+    store = Store()
+    live = LivePark(
+        load_park(PARK), ParkSettings(file=str(PARK)), ServiceSettings(data=str(tmp_path)), store
+    )
+    live._actor = live._gateway = Twin(live)
+    live._look_at_gateway = lambda: asyncio.sleep(0)
+    return live
+
+
+def edited(live):
+    return read_park(live.park.text + "\n# edited\n", str(PARK))
+
+
+async def test_an_edited_file_is_kept_once_every_part_has_taken_it(running):
+    new = edited(running)
+    await running.adopt(new)
+    assert running.park is new
+    assert running._actor.taken == running.store.parks == [new.text]
+
+
+@pytest.mark.parametrize(
+    "refuses",
+    [
+        ("apply", Unavailable("the twin is being restarted")),
+        ("put_all", Conflict("51 endpoints are enabled")),
+        ("store", Unavailable("the disk is full")),
+    ],
+)
+async def test_an_edited_file_that_one_part_does_not_take_is_taken_by_none(running, refuses):
+    before, (who, fault) = running.park, refuses
+    if who == "store":
+        running.store.fault = fault
+    else:
+        running._actor.fault = refuses
+    with pytest.raises(type(fault), match=str(fault)[:20]):
+        await running.adopt(edited(running))
+    assert running.park is before
+    assert running._actor.taken[-1] == running.store.parks[-1] == before.text
+    assert read_wanted(running._service.folder, running.id)[0] == before.text
 
 
 def test_nobody_delivers_under_the_name_of_the_services_own_gateway(live):
