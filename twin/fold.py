@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from twin.counting import came_back, counted
 from twin.status import CLASS_BAD, CLASS_GOOD
 
 GAUGE: Final = 0
@@ -28,9 +29,6 @@ UNKNOWN: Final = 4
 SAME_TIME: Final = 5
 """Folded, at the time of the newest row but with another value or status; only `judge_rows` says
 so, `fold_rows` says FOLDED."""
-
-_WRAP_16: Final = 65_536.0
-_WRAP_32: Final = 4_294_967_296.0
 
 Table = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
@@ -76,13 +74,16 @@ SUMS: Final = np.dtype(
         ("increase", np.float64),
         ("resets", np.int64),
         ("reading", np.float64),
+        ("base", np.float64),
         ("has_reading", np.bool_),
+        ("fell", np.bool_),
     ],
     align=True,
 )
 """Cumulative sums of a tag up to its newest row.
 
-``reading`` is the newest good reading of a counter; ``settled_us`` is uncovered time since the
+``reading`` is the newest good reading of a counter; where it ``fell``, ``base`` is the one before,
+else 0. ``settled_us`` is uncovered time since the
 newest row that no gap of `Gaps` names any more; ``misclocked`` counts rows kept out of the state
 because their time was not to be trusted.
 """
@@ -152,27 +153,6 @@ def _uncovered_us(endpoint: int, start_us: int, end_us: int, heard: Table, gaps:
 _uncovered = njit(cache=True)(_uncovered_us)
 
 
-def _counted(last: float, now: float, modulus: float) -> tuple[float, bool]:
-    """Growth of a counter between two readings, and whether it was reset.
-
-    With a known modulus, a fall by more than half of it is a wrap. Without, a fall from the top
-    tenth to the bottom tenth of 2^16 or 2^32 is one. Every other fall is a reset to zero.
-    """
-    if now >= last:
-        return now - last, False
-    if modulus > 0.0:
-        if last < modulus and last - now > 0.5 * modulus:
-            return now - last + modulus, False
-    else:
-        for guess in (_WRAP_16, _WRAP_32):
-            if 0.9 * guess <= last < guess and 0.0 <= now <= 0.1 * guess:
-                return now - last + guess, False
-    return max(now, 0.0), True
-
-
-_count = njit(cache=True)(_counted)
-
-
 def _slot(value: float) -> int:
     """Slot of a state code."""
     if 0.0 <= value < STATE_CODES and value == np.floor(value):
@@ -233,11 +213,19 @@ _close = njit(cache=True)(_close_hold)
 
 
 def _take_reading(value: float, sums: Any, modulus: float) -> None:  # noqa: ANN401 - a record
-    """Add a good reading of a counter to the sums of its tag."""
+    """Add a good reading of a counter to the sums of its tag; a fall that was a dip is undone."""
     if sums.has_reading:
-        grown, reset = _count(sums.reading, value, modulus)
-        sums.increase += grown
-        sums.resets += reset
+        if sums.fell and came_back(sums.base, sums.reading, value):
+            grown, reset = counted(sums.base, sums.reading, modulus)
+            sums.increase += value - sums.base - grown
+            sums.resets -= reset
+            sums.fell, sums.base = False, 0.0
+        else:
+            grown, reset = counted(sums.reading, value, modulus)
+            sums.increase += grown
+            sums.resets += reset
+            sums.fell = value < sums.reading
+            sums.base = sums.reading if sums.fell else 0.0
     sums.reading = value
     sums.has_reading = True
 

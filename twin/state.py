@@ -443,7 +443,8 @@ class ShardState:
         )
         for table in (self._newest, self._sums, self._traits):
             for name in set(table.dtype.names or ()) - {"slot"}:
-                table[name] = column(name)
+                if name in batch.schema.names:  # an older parktwin knew fewer
+                    table[name] = column(name)
         self._state_us = column("state_us")
         self._text = np.array(batch.column("text").to_pylist(), np.object_)
         self._has_text = any(text is not None for text in self._text)

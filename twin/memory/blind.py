@@ -57,10 +57,11 @@ class Blind:
         return cls(starts_us=pairs[first, 0], ends_us=reached[last], open_us=open_us)
 
     def hits(self, begin_us: Ints, end_us: Ints) -> Bools:
-        """Which of some rising stretches [begin, end] share time with a gap."""
+        """Which of some rising stretches [begin, end] may share time with a gap."""
         after = np.searchsorted(self.ends_us, begin_us, "right")
         before = np.searchsorted(self.starts_us, end_us, "left")
-        return np.asarray((before > after) & (end_us > begin_us))
+        away = (begin_us < self.open_us) & (end_us > self.open_us)
+        return np.asarray(((before > after) & (end_us > begin_us)) | away)
 
 
 Blinds = Mapping[int, Blind]

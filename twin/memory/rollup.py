@@ -7,8 +7,9 @@ associative, so samples may be folded in any portions: minutes from samples, hou
 
 Only good samples count in means, integrals, extremes and rises; a sample that is not good ends the
 hold of the one before it, and what it holds itself is covered but not good. A counter's rise is
-taken between consecutive good samples and belongs to the bucket of the later one; where it falls,
-it was reset, and the new reading is the rise.
+taken between consecutive good samples and belongs to the bucket of the later one, by the rule of
+`twin.counting`. A reading that dips and comes back at once says nothing; it is known as one where
+the readings around it are sealed together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from twin.counting import dips, growths
 from twin.memory.rows import floats, ints
 from twin.memory.settings import MINUTE_US, SECOND_US
 from twin.memory.tables import MINUTE
@@ -146,6 +148,8 @@ def samples_as_pieces(raw: pa.Table, kinds: Mapping[int, Kind]) -> Pieces:
     good = is_good(ints(raw, "status"))
     counts = good & (number | (kind == EVENT))
     value = np.where(good & number, value, np.nan)
+    readings = np.flatnonzero((kind == COUNTER) & good & number)
+    value[readings[dips(tag[readings], value[readings])]] = np.nan
     zero = np.zeros(len(tag))
     return Pieces(
         tag=tag,
@@ -214,9 +218,8 @@ def rises(pieces: Pieces, same: Bools) -> tuple[Ints, Floats, Ints]:
     group = np.cumsum(~same)[rows]
     linked = np.flatnonzero(group[1:] == group[:-1]) if len(rows) else rows
     later, earlier = rows[linked + 1], rows[linked]
-    delta = pieces.first[later] - pieces.last[earlier]
-    fell = delta < 0
-    return later, np.where(fell, pieces.first[later], delta), fell.astype(np.int64)
+    grown, resets = growths(pieces.last[earlier], pieces.first[later])
+    return later, grown, resets
 
 
 def fold(pieces: Pieces, bucket_us: int) -> Pieces:

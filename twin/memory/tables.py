@@ -23,8 +23,8 @@ integral         integral of the good holds between them [unit s]
 min, max         over good samples
 first, last      first and last good sample
 holds_good       whether the last sample is good, so that `last` holds on
-increase         counter: sum of rises between good samples; after a reset, the new reading
-resets           counter: how often it fell
+increase         counter: sum of rises between good samples (`twin.counting`)
+resets           counter: how often it was reset
 codes, code_s    state: codes and the seconds each was held, between first_at and last_at
 ===============  ==========================================================================
 """

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from twin.counting import counted
 from twin.memory.rollup import COUNTER, EVENT
 
 Ints = npt.NDArray[np.int64]
@@ -266,8 +267,9 @@ def _fold_pieces(columns: Columns, ends: Ints, shapes: Ints, work: Work) -> None
                 first_value = first[i] if np.isnan(first_value) else first_value
                 last_value = last[i]
                 if kind == COUNTER and not np.isnan(reading):
-                    rise += first[i] - reading if first[i] >= reading else first[i]
-                    resets += first[i] < reading
+                    grown, reset = counted(reading, first[i], 0.0)
+                    rise += grown
+                    resets += reset
         if leaving:
             _settle(place, sums, out, cells)
             cell = -1

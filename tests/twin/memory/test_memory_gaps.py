@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_story import KINDS, NO_COVERAGE, T0, H, M, Row, S, cut_of, table
 
@@ -84,7 +84,14 @@ dense = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
+@example(
+    loose=[Row(tag=GAUGE, at_us=T0 + k * S, value=1.0) for k in (0, 20)],
+    runs=[],
+    edges=[1],
+    every=4 * H,
+    parts=1,
+)
 @given(
     loose=st.lists(some_row, max_size=30),
     runs=st.lists(dense, max_size=3),
@@ -146,7 +153,9 @@ def test_history_of_a_stretch_is_what_the_live_state_counted(
             cut_of(memory, now), [one], *asked, kinds=KINDS, blinds={one: blind}
         )
         assert alone.equals(found.filter(pa.array(tag == one)))
-    gauge, state_of = places[0], places[2]
+    gauge, counter, state_of = places.tolist()
+    assert total("increase", COUNTER) == pytest.approx(totals.increase[counter])
+    assert total("resets", COUNTER) == totals.resets[counter]
     assert total("integral", GAUGE) == pytest.approx(totals.integral[gauge], abs=1e-6)
     held: dict[int, float] = {}
     for row in found.filter(pa.array(tag == STATE)).to_pylist():
