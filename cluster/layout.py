@@ -50,6 +50,11 @@ class DataFolder:
         return self.root / SECRETS
 
     @property
+    def opcua_pki(self) -> Path:
+        """Own certificate of the twin's OPC UA server, and the clients it trusts."""
+        return self.root / "opcua" / "pki"
+
+    @property
     def runs(self) -> Path:
         """Outcomes of what-if runs."""
         return self.root / "runs"
