@@ -449,7 +449,7 @@ _LINE: Final = (
         "bottleneck",
         "",
         0,
-        ("Nút thắt (số thứ tự máy)", "Bottleneck (machine number)"),
+        ("Nút thắt (máy)", "Bottleneck (machine)"),
         _until(
             (
                 "Máy có thời gian chạy + dừng do chính nó lớn nhất trong 1 giờ qua, đếm từ 1",

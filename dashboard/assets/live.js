@@ -43,10 +43,15 @@
         return '';
     }
 
+    /* What a number stands for: the place in a list of names, counted from 1. */
+    function named(el, value) {
+        return el.dataset.names ? JSON.parse(el.dataset.names)[value - 1] : '';
+    }
+
     var draw = {
         live: function (el, value, id) {
             var decimals = +(el.dataset.decimals || 0), scale = +(el.dataset.scale || 1);
-            var text = value == null ? '–' : number(value * scale, decimals);
+            var text = value == null ? '–' : named(el, value) || number(value * scale, decimals);
             if (el.textContent !== text) { el.textContent = text; }
             var quality = now.quality[id] || 0;
             el.classList.toggle('q1', quality === 1);

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import orjson
 from dash.development.base_component import Component
 
 from cluster.ports import FigureSpec
@@ -19,6 +20,12 @@ def live(spec: FigureSpec, *, unit: bool = True, scale: float = 1.0) -> Componen
     if not unit or not spec.unit:
         return value
     return html.Span([value, html.Span(f" {spec.unit}", className="unit")], className="nowrap")
+
+
+def live_name(spec: FigureSpec, names: Sequence[str]) -> Component:
+    """Return the name a live number stands for: the first of the names for 1."""
+    listed = orjson.dumps(list(names)).decode()
+    return html.Span(**{"data-live": spec.id, "data-decimals": "0", "data-names": listed})
 
 
 def live_of(visit: Visit, figure: str, *, unit: bool = True) -> Component:

@@ -11,7 +11,7 @@ from cluster.ports import Alarm, AlarmState, Asset, FigureSpec, HistoryQuery, No
 from dashboard.components import core, html
 from dashboard.components.graph import graph
 from dashboard.components.info import info
-from dashboard.components.live import limits, live, meter
+from dashboard.components.live import limits, live, live_name, meter
 from dashboard.components.parts import card, empty, facts, priority, table
 from dashboard.components.picker import choices, exports, span_picker
 from dashboard.figures.lines import Limit, trend
@@ -52,10 +52,11 @@ async def layout(visit: Visit) -> Component:
         ],
         className="page-tools",
     )
-    left = [await trend_card(visit, span, shown), tags_card(visit, tags, below=bool(children))]
+    drawn = [s for s in shown if not s.id.endswith(".bottleneck")]  # a name has no curve
+    left = [await trend_card(visit, span, drawn), tags_card(visit, tags, below=bool(children))]
     right = [
         about_card(visit, asset, assets),
-        figures_card(visit, shown),
+        figures_card(visit, shown, children),
         alarms_card(visit, alarms),
         *([children_card(visit, children)] if children else []),
     ]
@@ -180,9 +181,20 @@ def attribute(visit: Visit, name: str, value: str, known: Mapping[str, Asset]) -
         return core.Link(text, href=visit.href(f"/asset/{value}"))
     if name == "rule":
         return words.code("whatif.option", value)
+    if name == "soc":
+        return shares(words, value)
     if name == "time_policy":
         return words.code("endpoint.time", value)
     return written(words, value)
+
+
+def shares(words: Words, text: str) -> str:
+    """Return the ends of a range of shares as per cent; other text as it is."""
+    try:
+        ends = [round(float(end) * 100.0, 3) for end in text.split(",")]
+    except ValueError:
+        return text
+    return "–".join(f"{number(e, 0 if e.is_integer() else 1, words.language)} %" for e in ends)
 
 
 def written(words: Words, text: str) -> str:
@@ -196,17 +208,22 @@ def written(words: Words, text: str) -> str:
     return f"{shown} {words.code('unit', unit)}" if unit else shown
 
 
-def figures_card(visit: Visit, specs: Sequence[FigureSpec]) -> Component:
-    """Return its figures now."""
+def figures_card(visit: Visit, specs: Sequence[FigureSpec], children: Sequence[Asset]) -> Component:
+    """Return its figures now; a machine's number in its line is told by the machine's name."""
     words = visit.words
     if not specs:
         return card(words("asset.now"), empty(words("asset.no_figures")))
+    machines = [words.label(c.label) or c.id for c in children if c.type == "machine"]
+
+    def value(spec: FigureSpec) -> Component:
+        return live_name(spec, machines) if spec.id.endswith(".bottleneck") else live(spec)
+
     rows = [
         html.Div(
             [
                 html.Span(short(visit, s)),
                 meter(s, s.scale_high) if s.scale_high else html.Span(),
-                html.Span([live(s), info(visit, s)], className="r nowrap with-info"),
+                html.Span([value(s), info(visit, s)], className="r nowrap with-info"),
             ],
             className="product-row",
             **limits(s),

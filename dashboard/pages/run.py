@@ -30,7 +30,7 @@ from dashboard.outcomes import (
     unit_of,
 )
 from dashboard.page import Desk, Page, Visit
-from dashboard.pages.whatif import GOING, state
+from dashboard.pages.whatif import GOING, state, submitted, submitted_when
 from dashboard.text import moment, number, probability, significant, span
 from dashboard.words.book import Words
 
@@ -92,7 +92,7 @@ def waiting(visit: Visit, run: Run) -> Component:
     words = visit.words
     rows = [
         (words("run.state_title"), state(visit, run)),
-        (words("run.submitted"), moment(run.created_us, visit.park.tz, visit.park.now_us)),
+        (submitted_when(visit), submitted(visit, run)),
         (words("run.by"), run.submitted_by or "–"),
         (words("run.branches"), ", ".join(run.branches)),
         (words("run.replications"), number(run.replications, 0, visit.viewer.language)),

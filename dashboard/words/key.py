@@ -472,6 +472,7 @@ Key = Literal[
     "run.state.running",
     "run.state_title",
     "run.submitted",
+    "run.submitted_wall",
     "run.unit",
     "run.verdict",
     "run.verdict_short",

@@ -21,6 +21,7 @@ from cluster.ports import (
     AlarmState,
     Asset,
     BrowsedNode,
+    CertificateEntry,
     Conflict,
     EndpointSpec,
     EndpointState,
@@ -39,6 +40,7 @@ from cluster.ports import (
     Priority,
     Problem,
     Provenance,
+    Renewal,
     Run,
     RunState,
     Tag,
@@ -143,6 +145,7 @@ class FakePark:
         self._endpoints = {status.id: status for status in _endpoints()}
         self._mapping: dict[str, dict[str, str]] = {}
         self._trusted: set[str] = set()
+        self._certified: set[str] = set()
         self._runs = {run.id: run for run in _runs(START_US)}
         self._texts = dict.fromkeys(self._runs, yaml_text.EXAMPLE)
         self._specs = _specs()
@@ -302,6 +305,7 @@ class FakePark:
                 "good_today": round((180 + 240 * seed) * h),
                 "rate_h": (180 + 240 * seed) * (1 + wave(own, t, 200, 0.03)),
                 "kwh_per_unit": 0.8 + 2.2 * seed + wave(own, t, 500, 0.02),
+                "bottleneck": 2.0 if seed < 0.8 else float("nan"),
             }[name]
         if scope == "machine":
             state = self._machine_state(asset, t)
@@ -446,7 +450,9 @@ class FakePark:
                 "value": self.value(f"line.{line}.{figure}", until_us),
                 "unit": "%",
                 "good_fraction": 0.98,
+                "plan_seen": 0.98,
                 "quality": 0,
+                "why": "",
                 "formula": "ISO 22400-2",
             }
             for line, _, _ in lines()
@@ -562,6 +568,43 @@ class FakePark:
 
     async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
         self._trusted.add(endpoint)
+
+    async def certificates(self) -> Sequence[CertificateEntry]:
+        trusted, mark = self._certified, "CD" * 32
+        return [
+            CertificateEntry(
+                place="own",
+                fingerprint="AB" * 32,
+                subject="parktwin gateway",
+                application_uri="urn:host:parktwin:gateway:1",
+                hosts=("host",),
+                until_us=self.now_us() + 20 * 86_400_000_000,
+                days_left=20.0,
+                due=30,
+            ),
+            CertificateEntry(
+                place="trusted" if mark in trusted else "rejected",
+                fingerprint=mark,
+                subject="CN=plc",
+                endpoints=("p/plc1",) if mark in trusted else (),
+                days_left=-1.0,
+                due=0,
+                remarks=("its certificate is made for plc1, not for 10.0.0.5",),
+            ),
+        ]
+
+    async def certificate_der(self, *, staged: bool = False) -> bytes:
+        return b"new" if staged else b"old"
+
+    async def certificate_trust(self, fingerprint: str) -> None:
+        self._certified.add(fingerprint)
+
+    async def certificate_distrust(self, fingerprint: str) -> None:
+        self._certified.discard(fingerprint)
+
+    async def certificate_renew(self, *, force: bool = False) -> Renewal:
+        refused = {} if force else {"p/plc1": "the server does not trust our certificate"}
+        return Renewal(fingerprint="EF" * 32, used=force, accepted=(), refused=refused)
 
     def whatif_schema(self) -> Mapping[str, object]:
         return yaml_text.SCHEMA
@@ -830,6 +873,7 @@ def _specs() -> list[FigureSpec]:
             ("good_today", "Đạt hôm nay", "Good today", "sp", 0, (None, None)),
             ("rate_h", "Năng suất", "Throughput", "/h", 0, (None, None)),
             ("kwh_per_unit", "Suất tiêu hao", "Energy per unit", "kWh/sp", 2, (None, None)),
+            ("bottleneck", "Nút thắt (máy)", "Bottleneck (machine)", "", 0, (None, None)),
         ):
             scale = (0, 6000) if name == "good_today" else (0, 110 if unit == "%" else None)
             add(f"line.{line}.{name}", vi, en, unit, decimals, band, scale, line)
@@ -1046,6 +1090,7 @@ def _assets() -> list[Asset]:
         ("active_power", "soc"),
         power="10 MW",
         energy="20 MWh",
+        soc="0.1, 0.95",
     )
     for n in (1, 2):
         add(

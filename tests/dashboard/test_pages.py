@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,7 @@ from dashboard import shell
 from dashboard.app import create_app
 from dashboard.page import Desk
 from dashboard.pages import every
-from dashboard.pages.asset import written
+from dashboard.pages.asset import shares, written
 from dashboard.pages.energy import bars, covered, known
 from dashboard.pages.every import PAGES
 from dashboard.spans import Span
@@ -320,3 +321,63 @@ async def test_the_first_page_after_a_start_has_its_style_and_its_live_values():
         first = await browser.get("/output")
     assert "assets/20-style.css" in first.text
     assert "assets/live.js" in first.text
+
+
+@pytest.mark.parametrize(("language", "text"), [("vi", "10 %–95 %"), ("en", "10 %–95 %")])
+async def test_the_limits_of_a_battery_are_shares(park, language, text):
+    _, page = await shown(park, "/asset/bess1", language)
+    assert text in text_in(page)
+    assert shares(words(language), "0.125, 0.95") == (
+        "12,5 %–95 %" if language == "vi" else "12.5 %–95 %"
+    )
+    assert shares(words(language), "all") == "all"
+
+
+async def test_the_bottleneck_is_a_machine_not_a_number(park):
+    _, page = await shown(park, "/asset/nippon/main/l1", "vi")
+    (place,) = [
+        part for part in walk(page) if str(getattr(part, "data-live", "")).endswith(".bottleneck")
+    ]
+    names = orjson.loads(getattr(place, "data-names"))
+    machines = [a for a in await park.assets("vsip1") if a.parent == "nippon/main/l1"]
+    assert names == [words("vi").label(machine.label) for machine in machines]
+    pickers = [p.href for p in walk(page) if "figure=" in str(getattr(p, "href", ""))]
+    assert pickers
+    assert not any("bottleneck" in href for href in pickers)
+
+
+@pytest.mark.parametrize("path", ["/whatif", "/whatif/run-0001"])
+async def test_the_time_of_submission_of_a_demo_is_called_ours(park, path):
+    _, page = await shown(park, path, "vi")
+    assert "Lúc gửi (giờ hệ thống)" in text_in(page)
+
+
+async def test_a_probability_and_a_peak_claim_no_more_than_is_known(park):
+    head = await park.headroom("vsip1")
+    now = (await park.parks())[0].now_us
+
+    async def headroom(_park):
+        return replace(head, p_over=(0.0, 1.0), p_least=0.05, peak_at_us=now)
+
+    park.headroom = headroom
+    _, page = await shown(park, "/", "vi")
+    text = text_in(page)
+    assert "< 5 %" in text
+    assert "> 95 %" in text
+    assert "lúc này" in text
+
+
+async def test_an_overload_that_no_replication_saw_is_told_with_its_bound(park):
+    outcome = await park.whatif_outcome("run-0003")
+    rows = outcome.kpis.to_pylist()
+    for row in rows:
+        if row["kpi"] == "p_over":
+            row |= {"mean": 0.0, "low": 0.0, "high": 0.0457, "n": 64}
+
+    async def told(_run):
+        return replace(outcome, kpis=pa.Table.from_pylist(rows, schema=outcome.kpis.schema))
+
+    park.whatif_outcome = told
+    _, page = await shown(park, "/whatif/run-0003", "vi")
+    assert "< 4,6" in text_in(page)
+    assert "0/64 lần mô phỏng" in text_in(page)

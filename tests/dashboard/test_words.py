@@ -6,8 +6,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cluster import whatif_texts
 from cluster.ports import AlarmState, EndpointState, Priority
+from dashboard.form import change_types, ensemble_fields, kpi_names
 from dashboard.words.book import FOLDER, flatten, key_module, words
+from twin.whatif.compare import SERIES_UNITS
 
 VI, EN = (flatten(orjson.loads((FOLDER / f"{name}.json").read_bytes())) for name in ("vi", "en"))
 SOURCES = [p for p in FOLDER.parent.rglob("*.py") if "verbs" not in p.parts]
@@ -57,6 +60,21 @@ def test_every_key_is_used_somewhere():
 )
 def test_every_code_of_the_contracts_has_a_word(group, codes):
     assert [c for c in codes if f"{group}.{c}" not in VI] == []
+
+
+def test_everything_the_what_if_form_shows_has_a_word():
+    schema = whatif_texts.schema()
+    types, ensemble = change_types(schema), ensemble_fields(schema)
+    fields = [*ensemble, *(field for each in types for field in each.fields)]
+    shown = {f"whatif.change.{each.name}" for each in types}
+    shown |= {f"whatif.field.{field.name}" for field in fields}
+    shown |= {f"whatif.option.{option}" for field in fields for option in field.options}
+    shown |= {f"whatif.option.{truth}" for truth in ("true", "false")}
+    shown |= {f"kpi.{name}" for name in kpi_names(schema)}
+    shown |= {f"series.{name}" for name in SERIES_UNITS}
+    assert len(types) >= 11
+    assert sorted(shown - VI.keys()) == []
+    assert sorted(shown - EN.keys()) == []
 
 
 def test_words_of_the_house_are_used():
