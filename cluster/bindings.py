@@ -15,7 +15,7 @@ from twin.tags import Binding, TagRow
 
 _CONFIG_FIELDS: Final = (
     *("url", "policy", "mode", "allow_insecure", "user", "password", "time_policy"),
-    *("sampling_ms", "publishing_ms", "enabled"),
+    *("user_certificate", "user_key", "sampling_ms", "publishing_ms", "enabled"),
 )
 
 

@@ -22,6 +22,7 @@ from cluster.settings import SECRET_FILES
 from connectors.clock import wall_us
 from connectors.gateway import Gateway
 from connectors.opcua.config import EndpointConfig, endpoint_config
+from connectors.opcua.reach import NETWORKS, PORTS, allow_reach, reach_of
 from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
 from models.errors import InputError, Unavailable
 from twin.delivery import Delivered
@@ -90,6 +91,7 @@ class Edge:
         secrets = self._settings.folder / SECRETS
         listed = listed_files(os.environ.get(SECRET_FILES, ""))
         allow_secrets(SecretPlaces(folder=secrets, files=listed))
+        allow_reach(reach_of(os.environ.get(NETWORKS, ""), os.environ.get(PORTS, "")))
         gateway = Gateway(
             source=self._settings.source,
             folder=self._settings.folder,

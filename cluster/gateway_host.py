@@ -17,13 +17,18 @@ from cluster.park_clock import ParkTime
 from connectors.clock import wall_us
 from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings
 from connectors.opcua.browse import browse_children
+from connectors.opcua.certificates import plain
 from connectors.opcua.config import EndpointConfig, Item
-from connectors.opcua.report import BrowsedNode, EndpointStatus, EndpointTest
-from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
+from connectors.opcua.reach import allow_reach, reach_of
+from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus, EndpointTest
+from connectors.opcua.security import Pki, SecretPlaces, Shown, allow_secrets, listed_files
+from connectors.opcua.session import close, open_session
 from connectors.opcua.trial import try_endpoint
-from models.errors import Conflict, NotFound
+from models.errors import Conflict, NotFound, TwinError
 from twin.delivery import Delivered
 
+_ASKED_AT_ONCE: Final = 8
+_ASK_S: Final = 3.0
 _RETRY_MOST_S: Final = 0.5
 """A shard is back within seconds; a longer wait would be the larger part of the outage."""
 
@@ -46,8 +51,9 @@ class GatewayHostSettings:
         Folders of the buffer and of the certificates.
     clock
         State file of the virtual plant; empty for wall time.
-    secret_files
-        Files of secrets outside the data folder, see `cluster.settings`.
+    secret_files, networks, ports
+        Files of secrets outside the data folder, and where endpoints may lie; see
+        `cluster.settings`.
     log_level, log_style
         See `cluster.logs`.
     """
@@ -59,6 +65,8 @@ class GatewayHostSettings:
     pki: str
     clock: str = ""
     secret_files: str = ""
+    networks: str = ""
+    ports: str = ""
     log_level: str = "INFO"
     log_style: str = "plain"
 
@@ -87,6 +95,7 @@ class GatewayHost:
                 folder=Path(settings.data) / SECRETS, files=listed_files(settings.secret_files)
             )
         )
+        allow_reach(reach_of(settings.networks, settings.ports))
         self._started = False
 
     async def begin(self) -> int:
@@ -148,6 +157,51 @@ class GatewayHost:
         """Trust a certificate that was shown, and connect again at once."""
         await asyncio.to_thread(self._pki.trust, fingerprint)
         await self._gateway.reconnect(endpoint, "certificate trusted")
+
+    async def shown(self) -> dict[str, Shown]:
+        """The good certificate each endpoint's server showed last."""
+        await self.begin()
+        return dict(self._pki.shown)
+
+    async def certificates_changed(self, cause: str, fingerprint: str) -> None:
+        """Connect endpoints again after trust or our certificate has changed.
+
+        Parameters
+        ----------
+        cause
+            Why, for the coverage rows.
+        fingerprint
+            Certificate whose endpoints are cut off; ``*`` for all secure ones, empty for those
+            that are not connected.
+        """
+        await self.begin()
+        up = {one.id for one in self._gateway.status() if one.state is EndpointState.CONNECTED}
+        for name, config in list(self._configs.items()):
+            shown = self._pki.shown.get(name)
+            if config.policy == "None" or not config.enabled:
+                continue
+            rests = shown is not None and shown.fingerprint == plain(fingerprint)
+            if fingerprint == "*" or rests or (not fingerprint and name not in up):
+                if rests:
+                    del self._pki.shown[name]
+                await self._gateway.reconnect(name, cause)
+
+    async def ask_with_staged(self) -> dict[str, str]:
+        """Endpoint → what its server says to our new certificate; empty when it takes it."""
+        await self.begin()
+        pki, few = self._pki.with_staged(), asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def one(config: EndpointConfig) -> str:
+            async with few:
+                try:
+                    await close(await open_session(config, pki, _ASK_S))
+                except TwinError as fault:
+                    return str(fault)
+                return ""
+
+        secure = [c for c in self._configs.values() if c.policy != "None" and c.enabled]
+        answers = await asyncio.gather(*(one(config) for config in secure))
+        return {config.id: told for config, told in zip(secure, answers, strict=True)}
 
     async def stop(self) -> None:
         """Deliver what there is, and stop."""

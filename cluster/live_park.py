@@ -21,7 +21,7 @@ from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import ParkRow
 from cluster.park_actor import ParkActor
 from cluster.park_host import Born, Counts, HostSettings, Pulse
-from cluster.ports import FigureSpec, Frame, Vitals
+from cluster.ports import FigureSpec, Frame, Part, Vitals
 from cluster.ring import Recent
 from cluster.settings import ParkSettings, ServiceSettings
 from cluster.wanted import write_wanted
@@ -279,7 +279,21 @@ class LivePark:
             restarts=self.restarts,
             free_fraction=counts.free_fraction if counts else 1.0,
             frame_age_s=time.monotonic() - self._heard_s,
+            seal_faults=counts.seal_faults if counts else 0,
+            buffered_batches=self.measures.waiting,
+            buffered_bytes=self.measures.waiting_bytes,
+            overflows=self.measures.overflows,
         )
+
+    def parts(self) -> tuple[Part, ...]:
+        """The twin, its memory and its gateway, and whether they work."""
+        sealing = "" if self.pulse is None else self.pulse.seal_fault
+        causes = {
+            f"twin {self.id}": self.fault,
+            f"memory {self.id}": sealing and f"sealing fails, it is tried again: {sealing}",
+            self.source: self.measures.fault,
+        }
+        return tuple(Part(name=name, ok=not cause, cause=cause) for name, cause in causes.items())
 
     @property
     def speed(self) -> float:

@@ -40,6 +40,7 @@ __all__ = [
     "AlarmState",
     "Asset",
     "BrowsedNode",
+    "CertificateEntry",
     "Conflict",
     "EndpointSpec",
     "EndpointState",
@@ -63,6 +64,7 @@ __all__ = [
     "Provenance",
     "Receipt",
     "Refused",
+    "Renewal",
     "Run",
     "RunState",
     "Tag",
@@ -164,7 +166,7 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSpec:
-    """An endpoint as registered. Secrets by reference only (``env:NAME`` or ``file:PATH``).
+    """An endpoint as registered. Secrets by reference only (``env:``, ``file:``, ``keyring:``).
 
     ``mapping`` binds nodes (``nsu=<URI>;s=…``) to tag paths.
     """
@@ -177,11 +179,61 @@ class EndpointSpec:
     allow_insecure: bool = False
     user: str = ""
     password: str = ""
+    user_certificate: str = ""
+    user_key: str = ""
     time_policy: str = "source"
     sampling_ms: float = 1000.0
     publishing_ms: float = 1000.0
     enabled: bool = True
     mapping: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateEntry:
+    """A certificate or revocation list of this installation.
+
+    Parameters
+    ----------
+    place
+        ``own``; ``next`` (a new one of ours that waits to be trusted by the servers); ``trusted``,
+        ``rejected``, ``issuers``; ``vouched`` (good by a trusted authority); ``crl``.
+    fingerprint
+        SHA-256; empty for a revocation list.
+    subject, application_uri, hosts
+        Whom it is made for; of a revocation list its issuer.
+    until_us, days_left
+        End of its validity: wall time [us], and days from now, negative when it is over.
+    due
+        Which warning is due: 60, 30, 7 days, 0 when expired; None when none is.
+    endpoints
+        ``park/endpoint`` whose server showed it.
+    remarks
+        What is not right, and yet no reason to refuse it.
+    """
+
+    place: str
+    fingerprint: str
+    subject: str
+    application_uri: str = ""
+    hosts: tuple[str, ...] = ()
+    until_us: int | None = None
+    days_left: float | None = None
+    due: int | None = None
+    endpoints: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What came of a renewal: whether the new certificate is used, and who takes it.
+
+    ``refused`` holds endpoint → what its server said; while there is one, the old is used.
+    """
+
+    fingerprint: str
+    used: bool
+    accepted: tuple[str, ...]
+    refused: Mapping[str, str]
 
 
 class RunState:
@@ -296,6 +348,21 @@ class ParkService(Protocol):
     async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
         """Trust the server certificate with this SHA-256 fingerprint."""
 
+    async def certificates(self) -> Sequence[CertificateEntry]:
+        """Our certificate, those of servers, and revocation lists."""
+
+    async def certificate_der(self, *, staged: bool = False) -> bytes:
+        """Our certificate as DER; with `staged` the new one that waits to be trusted."""
+
+    async def certificate_trust(self, fingerprint: str) -> None:
+        """Trust a certificate that a server has shown."""
+
+    async def certificate_distrust(self, fingerprint: str) -> None:
+        """Take trust back; endpoints that rest on it are cut off at once."""
+
+    async def certificate_renew(self, *, force: bool = False) -> Renewal:
+        """Make a new certificate of ours, and use it once every server takes it."""
+
     def whatif_schema(self) -> Mapping[str, object]:
         """JSON Schema of `kind: WhatIf`, with titles and descriptions in vi and en."""
 
@@ -356,6 +423,12 @@ class Vitals:
         Free part of the disk, 0..1.
     frame_age_s
         Wall seconds since the newest frame.
+    seal_faults
+        How often sealing failed since the twin's process started.
+    buffered_batches, buffered_bytes
+        What the gateway holds that is not acknowledged, and the size of its buffer.
+    overflows
+        How often the gateway's buffer stopped taking in since it started.
     """
 
     park: str
@@ -366,6 +439,10 @@ class Vitals:
     restarts: int
     free_fraction: float
     frame_age_s: float
+    seal_faults: int = 0
+    buffered_batches: int = 0
+    buffered_bytes: int = 0
+    overflows: int = 0
 
 
 class Operations(Protocol):
@@ -376,6 +453,9 @@ class Operations(Protocol):
 
     async def vitals(self) -> Sequence[Vitals]:
         """Numbers of every park."""
+
+    async def waiting_runs(self) -> int | None:
+        """How many what-ifs wait; None while nobody can tell."""
 
     async def gateway_session(self, park: str, source: str) -> int:
         """Count a start of a gateway outside the service; its session."""

@@ -49,6 +49,7 @@ from cluster.whatif_start import WhatifStart
 from cluster.whatif_tasks import PARK_WORK, warm_up
 from cluster.workers import RayWorkers
 from connectors.clock import wall_us
+from connectors.opcua.reach import allow_reach, reach_of
 from models.errors import Conflict, InputError, NotFound, TwinError, Unavailable
 from twin.delivery import Delivered
 from twin.disk import OsDisk
@@ -80,6 +81,8 @@ class Service:
         self.settings = settings
         self._files = [(load_park(Path(park.file)), park) for park in settings.parks]
         self._parks: dict[str, LivePark] = {}
+        self._certificate_desk = CertificateDesk(settings.folder.pki, self._parks)
+        allow_reach(reach_of(settings.networks, settings.ports))
         self._parts: dict[str, Part] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._engine = engine
@@ -131,6 +134,7 @@ class Service:
         await asyncio.gather(*(self._open(park, chosen) for park, chosen in self._files))
         self._jobs = self._queue(settings.whatif_slots or whatif_slots())
         self._keep(self._jobs.dispatch(), "what-if")
+        self._keep(self._certificate_desk.watch(), "certificates")
 
     def _queue(self, slots: int) -> JobQueue:
         store, settings = self._need_store(), self.settings
@@ -406,19 +410,20 @@ class Service:
 
     async def parts(self) -> Sequence[Part]:
         """Every part of the service and whether it works."""
-        running = [
-            Part(name=f"twin {live.id}", ok=not live.fault, cause=live.fault)
-            for live in self._parks.values()
-        ]
-        running += [
-            Part(name=live.source, ok=not live.measures.fault, cause=live.measures.fault)
-            for live in self._parks.values()
-        ]
-        return [*self._parts.values(), *running]
+        names = {f"park {park.id}" for park, _ in self._files} - self._parts.keys()
+        waiting = [Part(name=name, ok=False, cause="not begun yet") for name in sorted(names)]
+        running = [part for live in self._parks.values() for part in live.parts()]
+        return [*self._parts.values(), *waiting, *running]
 
     async def vitals(self) -> Sequence[Vitals]:
         """Numbers of every park."""
         return [live.vitals() for live in self._parks.values()]
+
+    async def waiting_runs(self) -> int | None:
+        """How many what-ifs wait."""
+        if self._store is None:
+            return None
+        return await asyncio.to_thread(self._store.queued)
 
     async def gateway_session(self, park: str, source: str) -> int:
         """Count a start of a gateway outside the service."""

@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from cluster.layout import DataFolder
+from connectors.opcua.reach import NETWORKS, PORTS, reach_of
 from models.errors import InputError
 
 DEFAULT_PORT: Final = 8050
@@ -80,6 +81,9 @@ class ServiceSettings:
     secret_files
         Files of secrets outside the data folder, absolute paths between colons; see
         docs/integrator.md.
+    networks, ports
+        Where endpoints may lie, see `connectors.opcua.reach`; empty for loopback and private
+        networks, and ports from 1024.
     whatif_slots
         What-if tasks at once; 0 takes one per CPU (they run with low priority).
     whatif_keep_days, whatif_keep_runs
@@ -96,6 +100,8 @@ class ServiceSettings:
     database: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     ray_address: str = ""
     secret_files: str = field(default_factory=lambda: os.environ.get(SECRET_FILES, ""))
+    networks: str = field(default_factory=lambda: os.environ.get(NETWORKS, ""))
+    ports: str = field(default_factory=lambda: os.environ.get(PORTS, ""))
     whatif_slots: int = 0
     whatif_keep_days: float = field(
         default_factory=lambda: _number("PARKTWIN_WHATIF_KEEP_DAYS", 90)
@@ -105,6 +111,16 @@ class ServiceSettings:
     )
     log_level: str = "INFO"
     log_style: str = "plain"
+
+    def __post_init__(self) -> None:
+        """Refuse networks and ports that are none before anything starts.
+
+        Raises
+        ------
+        InputError
+            With the setting at fault.
+        """
+        reach_of(self.networks, self.ports)
 
     @property
     def folder(self) -> DataFolder:

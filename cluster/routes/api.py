@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from cluster.ports import Operations, ParkService
 from cluster.routes import answers
 from cluster.routes.alarms import alarms_router
+from cluster.routes.certificates import certificates_router
 from cluster.routes.endpoints import endpoints_router
 from cluster.routes.everywhere import everywhere_router, nowhere_router
 from cluster.routes.health import health_router, metrics_router
@@ -47,6 +48,7 @@ def create_api(service: ParkService, operations: Operations, version: str) -> Fa
         parks_router(service),
         alarms_router(service, operations),
         endpoints_router(service),
+        certificates_router(service),
         whatif_router(service),
         ingest_router(operations),
         keeping_router(operations),

@@ -18,10 +18,14 @@ from cluster.ports import (
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
+from twin.parkfile.schema import REFERENCE
 
 
 class EndpointBody(Body):
-    """An endpoint. Passwords by reference only: ``env:NAME`` or ``file:PATH``."""
+    """An endpoint. Passwords, certificates and keys of users by reference only.
+
+    ``env:PARKTWIN_NAME``, ``file:NAME`` or ``keyring:NAME``.
+    """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")
     url: str = Field(max_length=500, examples=["opc.tcp://10.0.4.21:4840"])
@@ -31,7 +35,9 @@ class EndpointBody(Body):
     mode: str = "None"
     allow_insecure: bool = False
     user: str = Field("", max_length=200)
-    password: str = Field("", pattern=r"^$|^(env|file):.+$", max_length=500)
+    password: str = Field("", pattern=REFERENCE, max_length=500)
+    user_certificate: str = Field("", pattern=REFERENCE, max_length=500)
+    user_key: str = Field("", pattern=REFERENCE, max_length=500)
     time_policy: str = "source"
     sampling_ms: float = Field(1000.0, gt=0, le=3_600_000, allow_inf_nan=False)
     publishing_ms: float = Field(1000.0, gt=0, le=3_600_000, allow_inf_nan=False)

@@ -79,8 +79,9 @@ _WAYS: Final = "write env:PARKTWIN_NAME, file:NAME or keyring:NAME"
 class Verdict:
     """What a certificate is worth to us. ``reason`` and ``remedy`` are empty when it is good.
 
-    ``reason`` starts with a word to tell cases apart: untrusted, expired, wrong application, weak,
-    revoked, unusable, broken. ``remarks`` are what is not right and yet no reason to refuse.
+    ``reason`` starts with a word to tell cases apart: untrusted, expired, not valid yet, wrong
+    application, weak, revoked, unusable, broken. ``remarks`` are what is not right and yet no
+    reason to refuse.
     """
 
     ok: bool
@@ -593,8 +594,10 @@ def _unusable(
 ) -> tuple[str, str] | None:
     if certificate.not_valid_before_utc > now:
         return (
-            f"expired: valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
-            f"set the clock of the {side.peer} and of this machine",
+            f"not valid yet: it begins at {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, "
+            f"our clock says {now:%Y-%m-%d %H:%M}",
+            f"set the clock of the {side.peer} and of this machine by NTP; if both are right, "
+            f"renew the certificate on the {side.peer}",
         )
     if certificate.not_valid_after_utc <= now:
         return (

@@ -19,7 +19,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.guarded import GuardedClient
+from connectors.opcua.guarded import GuardedClient, clock_remedy
 from connectors.opcua.refusals import REFUSALS
 from connectors.opcua.security import Pki, fingerprint_of, first_certificate
 from connectors.opcua.users import log_in
@@ -204,7 +204,7 @@ async def open_session(config: EndpointConfig, pki: Pki | None, timeout_s: float
         if isinstance(fault, TwinError) or not isinstance(fault, Exception):
             raise
         what, remedy = explain(fault)
-        raise Unavailable(what, remedy) from fault
+        raise Unavailable(what, "; ".join(filter(None, (clock_remedy(client), remedy)))) from fault
     return client
 
 

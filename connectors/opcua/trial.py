@@ -21,6 +21,7 @@ from asyncua.ua.object_ids import ObjectIds
 from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.decode import Decoder
+from connectors.opcua.guarded import clock_remedy
 from connectors.opcua.monitor import Monitor
 from connectors.opcua.reach import Reach, allowed_reach
 from connectors.opcua.report import EndpointTest, TestStep
@@ -68,6 +69,8 @@ class _Trial:
             detail, remedy, ok = await work(), "", True
         except Exception as fault:  # noqa: BLE001 - whatever a stranger's server does is an outcome
             detail, remedy = _explained(name, fault)
+            clock = clock_remedy(self.client) if self.client is not None else ""
+            remedy = "; ".join(filter(None, (clock, remedy)))
             ok = False
             if isinstance(fault, CertificateRefused):
                 self.fingerprint = fault.fingerprint
@@ -107,7 +110,10 @@ class _Trial:
         await secured(client, self.config, self.pki)
         if self.config.policy == "None":
             return "no security, as it was asked for: anyone on the network can read and forge"
-        return f"trusted, SHA-256 {self.fingerprint}"
+        shown = self.pki.shown.get(self.config.id) if self.pki is not None else None
+        return "; ".join(
+            (f"trusted, SHA-256 {self.fingerprint}", *(shown.remarks if shown is not None else ()))
+        )
 
     async def session(self) -> str:
         """Does the server let us in?"""

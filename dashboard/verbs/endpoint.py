@@ -1,13 +1,13 @@
 """Verbs of OPC UA endpoints: ``endpoint add, list, browse, test, trust, map, remove``."""
 
 import getpass
-from itertools import product
 from typing import Annotated, Final, NamedTuple, cast
 
 import typer
 
 from cluster.client import Client
 from cluster.ports import InputError, Unavailable
+from cluster.strongest import BY_STRENGTH, strongest
 from dashboard.verbs.output import (
     DEFAULT_URL,
     Json,
@@ -22,13 +22,6 @@ from dashboard.verbs.verb import group
 _STATUS: Final = ("id", "state", "cause", "security", "requested", "delivering", "values_per_s")
 _STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "url")
 _STEPS: Final = ("step", "ok", "ms", "detail", "remedy")
-_BY_STRENGTH: Final = tuple(
-    "/".join(pair)
-    for pair in product(
-        ("Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256"), ("SignAndEncrypt", "Sign")
-    )
-)
-_STRONGEST: Final = _BY_STRENGTH[0]
 _NODES: Final = ("node", "name", "node_class", "value", "unit", "proposal", "confidence")
 
 Id = Annotated[str, typer.Argument(help="Id of the endpoint")]
@@ -43,7 +36,14 @@ Security = Annotated[
 Insecure = Annotated[bool, typer.Option("--allow-insecure", help="The same as --security None")]
 User = Annotated[str, typer.Option(help="User name; anonymous when left out")]
 Password = Annotated[
-    str, typer.Option(help="env:PARKTWIN_NAME or file:NAME, never the password itself")
+    str,
+    typer.Option(help="env:PARKTWIN_NAME, file:NAME or keyring:NAME, never the password itself"),
+]
+UserCertificate = Annotated[
+    str, typer.Option(help="file:NAME of a user's certificate, in place of name and password")
+]
+UserKey = Annotated[
+    str, typer.Option(help="file:NAME of its key; --password is the key's passphrase")
 ]
 Pairs = Annotated[list[str], typer.Option("--map", help="NODE=PATH; may be repeated")]
 
@@ -61,6 +61,8 @@ def examine(
     allow_insecure: Insecure = False,
     user: User = "",
     password: Password = "",
+    user_certificate: UserCertificate = "",
+    user_key: UserKey = "",
     park: ParkId = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
@@ -68,7 +70,7 @@ def examine(
     """Try an endpoint step by step without saving it."""
     with Client(url) as client:
         if "://" in address:
-            wanted = Wanted("test", address, user, password)
+            wanted = Wanted("test", address, user, password, user_certificate, user_key)
             tried = _try(client, wanted, _chosen(security, allow_insecure))
         else:
             route = f"/parks/{park_of(client, park)}/endpoints/{address}/test"
@@ -89,6 +91,8 @@ def add(
     allow_insecure: Insecure = False,
     user: User = "",
     password: Password = "",
+    user_certificate: UserCertificate = "",
+    user_key: UserKey = "",
     map_: Pairs = [],  # noqa: B006 - typer copies it
     force: Annotated[bool, typer.Option(help="Save it although it does not answer")] = False,
     park: ParkId = "",
@@ -96,7 +100,8 @@ def add(
     json: Json = False,
 ) -> None:
     """Test an endpoint, then save and connect it."""
-    wanted, chosen = Wanted(id, address, user, password), _chosen(security, allow_insecure)
+    wanted = Wanted(id, address, user, password, user_certificate, user_key)
+    chosen = _chosen(security, allow_insecure)
     if force and not chosen:
         raise InputError(
             "nobody asks the server what it offers when --force is given",
@@ -174,6 +179,8 @@ class Wanted(NamedTuple):
     address: str
     user: str
     password: str
+    user_certificate: str
+    user_key: str
 
     def body(self, security: str) -> dict[str, object]:
         """Body of a request with this security."""
@@ -186,6 +193,8 @@ class Wanted(NamedTuple):
             "allow_insecure": policy == "None",
             "user": self.user,
             "password": self.password,
+            "user_certificate": self.user_certificate,
+            "user_key": self.user_key,
         }
 
 
@@ -196,12 +205,12 @@ def _chosen(security: str, allow_insecure: bool) -> str:
 
 def _try(client: Client, wanted: Wanted, security: str) -> dict[str, object]:
     """Try with a security, or with the strongest the server offers; never silently with none."""
-    first = security or _STRONGEST
+    first = security or BY_STRENGTH[0]
     tried = _tried(client, wanted, first)
     if security or tried["ok"]:
         return tried
     offered = cast("list[str]", tried["policies"])
-    best = next((name for name in _BY_STRENGTH if name in offered), None)
+    best = strongest(offered)
     if best is not None and best != first:
         return _tried(client, wanted, best)
     if offered == ["None"]:

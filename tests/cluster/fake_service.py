@@ -2,11 +2,13 @@
 
 import pyarrow as pa
 
+from cluster.acting import ACTOR
 from cluster.history import check_query
 from cluster.ports import (
     Alarm,
     AlarmState,
     Asset,
+    CertificateEntry,
     Conflict,
     EndpointSpec,
     EndpointStatus,
@@ -23,6 +25,7 @@ from cluster.ports import (
     Problem,
     Receipt,
     Refused,
+    Renewal,
     Run,
     Tag,
     TestStep,
@@ -178,7 +181,9 @@ class FakeService:
 
     async def endpoints(self, park):
         self._park(park)
-        return [EndpointStatus(id="plc", url="opc.tcp://127.0.0.1:4840", lag_ms=12.5)]
+        return [
+            EndpointStatus(id="plc", url="opc.tcp://127.0.0.1:4840", lag_ms=12.5, gaps=8, lost=9)
+        ]
 
     async def endpoint_test(self, spec: EndpointSpec):
         step = TestStep(step="connect", ok=False, detail="refused", remedy="check the port")
@@ -201,6 +206,29 @@ class FakeService:
 
     async def endpoint_trust(self, park, endpoint, fingerprint):
         raise Refused("not yours", "ask the operator")
+
+    async def certificates(self):
+        return [
+            CertificateEntry(
+                place="own",
+                fingerprint="AB" * 32,
+                subject="parktwin gateway",
+                days_left=29.5,
+                due=30,
+            )
+        ]
+
+    async def certificate_der(self, *, staged=False):
+        return b"\x30new" if staged else b"\x30old"
+
+    async def certificate_trust(self, fingerprint):
+        self.asked.append(("certificate trust", fingerprint, ACTOR.get()))
+
+    async def certificate_distrust(self, fingerprint):
+        self.asked.append(("certificate distrust", fingerprint, ACTOR.get()))
+
+    async def certificate_renew(self, *, force=False):
+        return Renewal(fingerprint="CD" * 32, used=force, accepted=(), refused={"p/e": "not yet"})
 
     def whatif_schema(self):
         return {"title": "WhatIf"}
@@ -237,11 +265,18 @@ class FakeService:
                 tail_rows=5,
                 offset=7,
                 sealed_offset=3,
-                restarts=0,
+                restarts=2,
                 free_fraction=0.5,
                 frame_age_s=0.1,
+                seal_faults=1,
+                buffered_batches=6,
+                buffered_bytes=7000,
+                overflows=3,
             )
         ]
+
+    async def waiting_runs(self):
+        return 4
 
     async def gateway_session(self, park, source):
         return 3

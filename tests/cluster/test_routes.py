@@ -7,7 +7,9 @@ import httpx
 import orjson
 import pyarrow as pa
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from cluster.ports import Unavailable
 from cluster.routes.api import create_api
 from twin.samples import sample_batch
 
@@ -258,8 +260,43 @@ async def test_prometheus_reads_the_numbers(service):
     transport = httpx.ASGITransport(api)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         text = (await client.get("/metrics")).text
-    assert 'parktwin_offset{park="small"} 7.0' in text
-    assert 'parktwin_figure{figure="park.load_mw",park="small"} 1.5' in text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert found[("parktwin_offset", "small")] == 7.0
+    assert found[("parktwin_figure", "small", "park.load_mw")] == 1.5
+    assert found[("parktwin_endpoint_lag_seconds", "small", "plc")] == 0.0125
+    assert found[("parktwin_rows_total", "small")] == 10.0
+    assert found[("parktwin_restarts_total", "small")] == 2.0
+    assert found[("parktwin_seal_faults_total", "small")] == 1.0
+    assert found[("parktwin_buffer_overflows_total", "small")] == 3.0
+    assert found[("parktwin_endpoint_gaps_total", "small", "plc")] == 8.0
+    assert found[("parktwin_endpoint_lost_values_total", "small", "plc")] == 9.0
+    assert found[("parktwin_buffered_batches", "small")] == 6.0
+    assert found[("parktwin_buffered_bytes", "small")] == 7000.0
+    assert found[("parktwin_whatif_queued",)] == 4.0
+    counters = {name for name, family in families.items() if family.type == "counter"}
+    assert {"parktwin_rows", "parktwin_restarts", "parktwin_endpoint_lost_values"} <= counters
+    assert all(len(family.documentation) > 15 for family in families.values())
+
+
+async def test_a_park_that_is_starting_hides_no_number_of_the_others(service, monkeypatch):
+    async def starting(*_: object):
+        raise Unavailable("park small is starting", "wait some seconds")
+
+    monkeypatch.setattr(service, "parks", starting)
+    monkeypatch.setattr(service, "frame", starting)
+    service.ready = False
+    transport = httpx.ASGITransport(create_api(service, service, "1"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert 'parktwin_part_up{part="engine"} 0.0' in answer.text
+    assert 'parktwin_offset{park="small"} 7.0' in answer.text
+    assert "park.load_mw" not in answer.text
 
 
 async def test_an_address_that_is_none_says_where_to_look(http):
@@ -297,3 +334,27 @@ async def test_lists_over_all_parks_say_the_park_of_each_row(http):
     rows = (await http.get("/endpoints")).json()
     assert rows
     assert {row["park"] for row in rows} == {"small"}
+
+
+async def test_certificates_are_listed_downloaded_trusted_and_renewed(http, service):
+    mark = "AB" * 32
+    assert (await http.get("/certificates")).json() == [
+        {
+            "place": "own", "fingerprint": mark, "subject": "parktwin gateway",
+            "application_uri": "", "hosts": [], "until_us": None, "days_left": 29.5, "due": 30,
+            "endpoints": [], "remarks": [],
+        }
+    ]  # fmt: skip
+    der = await http.get("/certificates/own.der")
+    assert (der.content, der.headers["content-type"]) == (b"\x30old", "application/pkix-cert")
+    assert 'filename="parktwin.der"' in der.headers["content-disposition"]
+    assert (await http.get("/certificates/own.der?staged=true")).content == b"\x30new"
+    assert (await http.put(f"/certificates/{mark}/trust?by=an")).status_code == 204
+    assert (await http.delete(f"/certificates/{mark}/trust?by=an")).status_code == 204
+    assert service.asked[-2:] == [
+        ("certificate trust", mark, "an"),
+        ("certificate distrust", mark, "an"),
+    ]
+    assert (await http.put("/certificates/nonsense/trust")).status_code in {400, 422}
+    renewed = (await http.post("/certificates/renew")).json()
+    assert (renewed["used"], renewed["refused"]) == (False, {"p/e": "not yet"})

@@ -1,0 +1,51 @@
+// node secure.js PORT FOLDER [CLOCK_SECONDS]: a server that takes only whom it knows.
+// Users: reader with password "đúng", and certificates in FOLDER/users/trusted/certs.
+// Our certificate is refused until it lies in FOLDER/pki/trusted/certs. CLOCK_SECONDS shifts its clock.
+const shift = 1000 * Number(process.argv[4] || 0);
+if (shift) {
+  const Real = Date;
+  global.Date = class extends Real {
+    constructor(...given) { if (given.length) super(...given); else super(Real.now() + shift); }
+    static now() { return Real.now() + shift; }
+  };
+}
+const {
+  OPCUAServer, OPCUACertificateManager, DataType, StatusCodes, MessageSecurityMode, SecurityPolicy,
+} = require("node-opcua");
+
+async function manager(rootFolder) {
+  const made = new OPCUACertificateManager({
+    rootFolder, automaticallyAcceptUnknownCertificate: false,
+  });
+  await made.initialize();
+  return made;
+}
+
+async function main() {
+  const [port, folder] = process.argv.slice(2);
+  const server = new OPCUAServer({
+    port: Number(port),
+    hostname: "127.0.0.1",
+    resourcePath: "/floor",
+    serverCertificateManager: await manager(`${folder}/pki`),
+    userCertificateManager: await manager(`${folder}/users`),
+    serverInfo: { applicationUri: "urn:floor:secure", productUri: "urn:floor" },
+    securityModes: [MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt],
+    securityPolicies: [
+      SecurityPolicy.Basic256Sha256,
+      SecurityPolicy.Aes128_Sha256_RsaOaep, SecurityPolicy.Aes256_Sha256_RsaPss,
+    ],
+    allowAnonymous: false,
+    userManager: { isValidUser: (user, password) => user === "reader" && password === "đúng" },
+  });
+  await server.initialize();
+  const own = server.engine.addressSpace.registerNamespace("urn:a");
+  own.addVariable({
+    organizedBy: server.engine.addressSpace.rootFolder.objects,
+    browseName: "V", nodeId: "s=V", dataType: "Double", minimumSamplingInterval: 10,
+  }).setValueFromSource({ dataType: DataType.Double, value: 7.5 }, StatusCodes.Good, new Date());
+  await server.start();
+  console.log("ready");
+}
+
+main().catch((fault) => { console.error(fault); process.exit(1); });
