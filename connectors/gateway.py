@@ -99,6 +99,8 @@ class GatewayMeasures:
         Batches acknowledged since the start.
     waiting, waiting_bytes
         Batches not acknowledged, and the size of the disk buffer.
+    overflows
+        How often the buffer stopped taking in, since the start.
     fault
         Why nothing is delivered or taken in; empty when all is well.
     """
@@ -109,6 +111,7 @@ class GatewayMeasures:
     acknowledged: int = 0
     waiting: int = 0
     waiting_bytes: int = 0
+    overflows: int = 0
     fault: str = ""
 
 
@@ -173,6 +176,7 @@ class Gateway:
         self._fault = ""
         self._retry_s = self.settings.retry_first_s
         self._resume_at = 0.0
+        self._overflows, self._overflowing = 0, False
         self._again = ""
         self._damaged: set[BatchId] = set()
         self._delivered_us = 0
@@ -345,6 +349,7 @@ class Gateway:
             acknowledged=self._acknowledged,
             waiting=len(self._window) if self._session else len(self._buffer),
             waiting_bytes=self._buffer.used_bytes,
+            overflows=self._overflows,
             fault=self._fault,
         )
 
@@ -449,7 +454,10 @@ class Gateway:
                 self._buffer.append(self._session, self._seq + 1, batch)
             except Unavailable as fault:
                 self._fault = str(fault)
+                self._overflows += not self._overflowing
+                self._overflowing = True
                 return False
+            self._overflowing = False
             self._seq += 1
             del self._unstored[0]
             number = BatchId(self._session, self._seq)

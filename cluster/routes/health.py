@@ -1,14 +1,35 @@
 """Routes for those who watch the service: health, live, ready, and figures for Prometheus."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from cluster.ports import Operations, ParkService, Part, Vitals
+from cluster.ports import EndpointState, Operations, ParkService, Part, Unavailable, Vitals
 from cluster.routes.answers import answer
+
+_GAUGES: Final = {
+    "parktwin_tail_rows": ("tail_rows", "Samples that are journalled and not yet sealed"),
+    "parktwin_offset": ("offset", "Last offset of the journal"),
+    "parktwin_sealed_offset": ("sealed_offset", "Last offset of the journal that is sealed"),
+    "parktwin_free_fraction": ("free_fraction", "Free part of the disk, 0 to 1"),
+    "parktwin_frame_age_seconds": ("frame_age_s", "Time since the newest frame of figures"),
+    "parktwin_buffered_batches": (
+        "buffered_batches",
+        "Batches the gateway holds that are not acknowledged",
+    ),
+    "parktwin_buffered_bytes": ("buffered_bytes", "Size of the gateway's buffer on its disk"),
+}
+_COUNTERS: Final = {
+    "parktwin_rows": ("rows", "Samples journalled since the twin's process started"),
+    "parktwin_restarts": ("restarts", "Times the twin's process was replaced"),
+    "parktwin_seal_faults": ("seal_faults", "Times sealing failed in the twin's process"),
+    "parktwin_buffer_overflows": ("overflows", "Times the gateway's buffer stopped taking in"),
+}
 
 
 def health_router(operations: Operations) -> APIRouter:
@@ -49,49 +70,95 @@ def metrics_router(service: ParkService, operations: Operations) -> APIRouter:
     @router.get("/metrics")
     async def metrics() -> Response:
         """Return the service's numbers for Prometheus."""
+        vitals = await operations.vitals()
+        families = [
+            *_parts(await operations.parts()),
+            *_parks(vitals),
+            *_queue(await operations.waiting_runs()),
+            *await _figures(service, [one.park for one in vitals]),
+        ]
         registry = CollectorRegistry()
-        _parts(registry, await operations.parts())
-        _parks(registry, await operations.vitals())
-        await _frames(registry, service)
+        registry.register(Collected(families))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
-def _parts(registry: CollectorRegistry, parts: Sequence[Part]) -> None:
-    up = Gauge("parktwin_part_up", "1 while a part works", ["part"], registry=registry)
+class Collected:
+    """Families of numbers as a registry takes them."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """Give them."""
+        yield from self._families
+
+
+def _parts(parts: Sequence[Part]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("parktwin_part_up", "1 while a part works, 0 else", labels=["part"])
     for part in parts:
-        up.labels(part.name).set(float(part.ok))
+        up.add_metric([part.name], float(part.ok))
+    yield up
 
 
-def _parks(registry: CollectorRegistry, vitals: Sequence[Vitals]) -> None:
-    names = {
-        "rows": "Samples journalled since the twin's process started",
-        "tail_rows": "Samples not yet sealed",
-        "offset": "Last journal offset",
-        "sealed_offset": "Last sealed journal offset",
-        "restarts": "How often the twin's process was replaced",
-        "free_fraction": "Free part of the disk",
-        "frame_age_s": "Seconds since the newest frame",
-    }
-    for name, text in names.items():
-        gauge = Gauge(f"parktwin_{name}", text, ["park"], registry=registry)
-        for one in vitals:
-            gauge.labels(one.park).set(float(getattr(one, name)))
+def _parks(vitals: Sequence[Vitals]) -> Iterator[Metric]:
+    for name, (field, text) in _GAUGES.items():
+        yield _of_parks(GaugeMetricFamily(name, text, labels=["park"]), vitals, field)
+    for name, (field, text) in _COUNTERS.items():
+        yield _of_parks(CounterMetricFamily(name, text, labels=["park"]), vitals, field)
 
 
-async def _frames(registry: CollectorRegistry, service: ParkService) -> None:
-    shown = Gauge(
-        "parktwin_figure", "Live figures of a park", ["park", "figure"], registry=registry
+def _of_parks(
+    family: GaugeMetricFamily | CounterMetricFamily, vitals: Sequence[Vitals], field: str
+) -> Metric:
+    for one in vitals:
+        family.add_metric([one.park], float(getattr(one, field)))
+    return family
+
+
+def _queue(waiting: int | None) -> Iterator[Metric]:
+    if waiting is not None:
+        text = "What-ifs that wait in the queue"
+        yield GaugeMetricFamily("parktwin_whatif_queued", text, value=waiting)
+
+
+async def _figures(service: ParkService, parks: Iterable[str]) -> list[Metric]:
+    """Figures and endpoints of the parks that run; one that does not is told by its part."""
+    both = ["park", "endpoint"]
+    shown = GaugeMetricFamily(
+        "parktwin_figure", "Live figures of a park, in the units of its figures",
+        labels=["park", "figure"],
+    )  # fmt: skip
+    lag = GaugeMetricFamily(
+        "parktwin_endpoint_lag_seconds", "Receive time minus source time, median of the last 10 s",
+        labels=both,
+    )  # fmt: skip
+    rate = GaugeMetricFamily(
+        "parktwin_endpoint_values_per_second", "Values received, mean of the last 10 s", labels=both
     )
-    lag = Gauge("parktwin_endpoint_lag_ms", "Lag", ["park", "endpoint"], registry=registry)
-    rate = Gauge("parktwin_endpoint_values_per_s", "Rate", ["park", "endpoint"], registry=registry)
-    for park in await service.parks():
-        frame = await service.frame(park.id)
+    up = GaugeMetricFamily("parktwin_endpoint_up", "1 while an endpoint is connected", labels=both)
+    gaps = CounterMetricFamily(
+        "parktwin_endpoint_gaps", "Gaps of an endpoint since its gateway started", labels=both
+    )
+    lost = CounterMetricFamily(
+        "parktwin_endpoint_lost_values", "Values known to be lost since the gateway started",
+        labels=both,
+    )  # fmt: skip
+    for park in parks:
+        try:
+            frame, endpoints = await service.frame(park), await service.endpoints(park)
+        except Unavailable:
+            continue
         for name, value in frame.values.items():
             if name.startswith("park.") and value is not None:
-                shown.labels(park.id, name).set(value)
-        for endpoint in await service.endpoints(park.id):
-            rate.labels(park.id, endpoint.id).set(endpoint.values_per_s)
-            if endpoint.lag_ms is not None:
-                lag.labels(park.id, endpoint.id).set(endpoint.lag_ms)
+                shown.add_metric([park, name], value)
+        for each in endpoints:
+            labels = [park, each.id]
+            up.add_metric(labels, float(each.state is EndpointState.CONNECTED))
+            rate.add_metric(labels, each.values_per_s)
+            gaps.add_metric(labels, each.gaps)
+            lost.add_metric(labels, each.lost)
+            if each.lag_ms is not None:
+                lag.add_metric(labels, each.lag_ms / 1000.0)
+    return [shown, lag, rate, up, gaps, lost]

@@ -262,19 +262,19 @@ async def test_prometheus_reads_the_numbers(service):
         text = (await client.get("/metrics")).text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     found = {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, *sorted(sample.labels.values())): sample.value
         for family in families.values()
         for sample in family.samples
     }
     assert found[("parktwin_offset", "small")] == 7.0
-    assert found[("parktwin_figure", "small", "park.load_mw")] == 1.5
-    assert found[("parktwin_endpoint_lag_seconds", "small", "plc")] == 0.0125
+    assert found[("parktwin_figure", "park.load_mw", "small")] == 1.5
+    assert found[("parktwin_endpoint_lag_seconds", "plc", "small")] == 0.0125
     assert found[("parktwin_rows_total", "small")] == 10.0
     assert found[("parktwin_restarts_total", "small")] == 2.0
     assert found[("parktwin_seal_faults_total", "small")] == 1.0
     assert found[("parktwin_buffer_overflows_total", "small")] == 3.0
-    assert found[("parktwin_endpoint_gaps_total", "small", "plc")] == 8.0
-    assert found[("parktwin_endpoint_lost_values_total", "small", "plc")] == 9.0
+    assert found[("parktwin_endpoint_gaps_total", "plc", "small")] == 8.0
+    assert found[("parktwin_endpoint_lost_values_total", "plc", "small")] == 9.0
     assert found[("parktwin_buffered_batches", "small")] == 6.0
     assert found[("parktwin_buffered_bytes", "small")] == 7000.0
     assert found[("parktwin_whatif_queued",)] == 4.0
@@ -341,7 +341,7 @@ async def test_certificates_are_listed_downloaded_trusted_and_renewed(http, serv
     assert (await http.get("/certificates")).json() == [
         {
             "place": "own", "fingerprint": mark, "subject": "parktwin gateway",
-            "application_uri": "", "hosts": [], "until_us": None, "days_left": 29.5, "due": 30,
+            "application_uri": "", "hosts": [], "until": None, "days_left": 29.5, "due": 30,
             "endpoints": [], "remarks": [],
         }
     ]  # fmt: skip
