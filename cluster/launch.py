@@ -1,6 +1,5 @@
 """From a wish on the command line to a running installation."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,13 +8,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from cluster import logs, supervisor
 from cluster.layout import DataFolder
+from cluster.plant_start import PlantStart
 from cluster.settings import ParkSettings, ServiceSettings
-from connectors.plant.process import PlantPaths, free_ports
-from connectors.plant.settings import servers_of
+from connectors.plant.process import PlantPaths
 from connectors.twin_server.settings import refuse_open
 from models.errors import InputError
 from twin.park import Park
@@ -105,28 +103,26 @@ def demo(wish: Wish, speed: float, tell: Tell, start_at: str = "") -> None:
     files = PlantPaths(
         ready=folder / "ready.json", state=folder / "state.json", labels=folder / "labels.jsonl"
     )
-    urls = addresses(park)
     chosen = ParkSettings(
         file=str(wish.parks[0].resolve()),
         demo=True,
-        urls=urls,
         clock=str(files.state),
         ready=str(files.ready),
     )
     command = [sys.executable, "-m", "connectors.plant", str(wish.parks[0].resolve())]
     command += ["--die-with-parent", "--speed", f"{speed:g}"]
-    command += ["--urls", *(f"{name}={url}" for name, url in urls.items())]
     command += ["--ready-file", str(files.ready), "--state", str(files.state)]
     command += ["--labels", str(files.labels)]
 
-    def start_plant() -> "subprocess.Popen[bytes]":
+    def begin(urls: dict[str, str]) -> "subprocess.Popen[bytes]":
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.ready.unlink(missing_ok=True)
+        places = ["--urls", *(f"{name}={url}" for name, url in urls.items())]
         fresh = start_at and not files.state.exists()
-        begin = ["--start-at", start_at] if fresh else []
-        return supervisor.start_child([*command, *begin], data.logs / "plant.out")
+        start = ["--start-at", start_at] if fresh else []
+        return supervisor.start_child([*command, *places, *start], data.plant_output)
 
-    _supervise(wish, (chosen,), start_plant, tell)
+    plant = supervisor.Child("plant", PlantStart(park, files, begin), output=data.plant_output)
+    _supervise(wish, (chosen,), plant, tell)
 
 
 def check_time(start_at: str) -> None:
@@ -145,29 +141,6 @@ def check_time(start_at: str) -> None:
         aware = False
     if not aware:
         raise InputError(f"{start_at!r} is no time with a zone", "write 2026-11-23T17:45+07:00")
-
-
-def addresses(park: Park) -> dict[str, str]:
-    """Address of each played endpoint: the file's port, or a free one where it is taken."""
-    played = {server.endpoint for server in servers_of(park)}
-    urls = {name: endpoint.url for name, endpoint in park.endpoints.items() if name in played}
-    spare = iter(free_ports(len(urls)))
-    return {
-        name: url if _bindable(url) else f"opc.tcp://127.0.0.1:{next(spare)}"
-        for name, url in urls.items()
-    }
-
-
-def _bindable(url: str) -> bool:
-    """Whether a server of ours can listen at an address."""
-    place = urlsplit(url)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((place.hostname or "127.0.0.1", place.port or 0))
-        except OSError:
-            return False
-    return True
 
 
 def different(parks: list[Park]) -> None:
@@ -190,7 +163,7 @@ def different(parks: list[Park]) -> None:
 def _supervise(
     wish: Wish,
     parks: tuple[ParkSettings, ...],
-    plant: "Callable[[], subprocess.Popen[bytes]] | None",
+    plant: supervisor.Child | None,
     tell: Tell,
 ) -> None:
     settings = ServiceSettings(
@@ -228,4 +201,5 @@ def _twin_server(
     command += ["--user", asked.user, "--password", asked.password]
     command += ["--log-level", settings.log_level, "--log-style", settings.log_style]
     output = settings.folder.logs / f"opcua-{port}.out"
-    return supervisor.Child("OPC UA server", partial(supervisor.start_child, command, output))
+    start = partial(supervisor.start_child, command, output)
+    return supervisor.Child("OPC UA server", start, output=output)

@@ -40,6 +40,11 @@ class DataFolder:
         return self.root / "logs"
 
     @property
+    def plant_output(self) -> Path:
+        """What a demo's virtual plant prints."""
+        return self.logs / "plant.out"
+
+    @property
     def pki(self) -> Path:
         """Own and trusted certificates of the gateways."""
         return self.root / "pki"

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import TypeVar, cast
 
 import pyarrow as pa
 
@@ -21,6 +22,7 @@ from cluster.live_park import LivePark
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import NoteRow
 from cluster.metadata.upgrade import open_store
+from cluster.plant_start import told_addresses
 from cluster.ports import (
     Alarm,
     Asset,
@@ -60,8 +62,6 @@ from twin.tags import TagChange
 
 logger = logging.getLogger(__name__)
 
-_PLANT_S: Final = 120.0
-_LOOK_S: Final = 0.2
 _ENGINE, _STORE = "engine", "metadata"
 T = TypeVar("T")
 
@@ -155,7 +155,8 @@ class Service:
         part = f"park {park.id}"
         if chosen.ready:
             self._say(part, "waiting for the virtual plant")
-            await wait_for_file(Path(chosen.ready))
+            output = self.settings.folder.plant_output
+            chosen = replace(chosen, urls=await told_addresses(Path(chosen.ready), output))
         self._say(part, f"opening the twin of {park.id}")
         live = LivePark(park, chosen, self.settings, self._need_store())
         await live.open()
@@ -463,23 +464,6 @@ class Service:
     ) -> None:
         store = self._need_store()
         await asyncio.to_thread(store.audit, wall_us(), who or ACTOR.get(), action, subject, detail)
-
-
-async def wait_for_file(path: Path) -> None:
-    """Wait until somebody has written a file.
-
-    Raises
-    ------
-    Unavailable
-        When nobody does.
-    """
-    for _ in range(round(_PLANT_S / _LOOK_S)):
-        if await asyncio.to_thread(path.exists):
-            return
-        await asyncio.sleep(_LOOK_S)
-    raise Unavailable(
-        f"the virtual plant does not start ({path} is missing)", "read logs/plant.out"
-    )
 
 
 def stream_of(live: LivePark, source: str) -> str:

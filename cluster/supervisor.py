@@ -39,6 +39,8 @@ _BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_S: Final = 120.0
 _READY_S: Final = 180.0
 _HOPELESS: Final = 3
+_NO_PLANT: Final = 5
+_LINE_BYTES: Final = 2000
 
 
 class Child:
@@ -52,6 +54,8 @@ class Child:
         Starts it.
     stop_signal
         What asks it to end; Ray answers SIGTERM with a stack trace, so the service gets SIGINT.
+    output
+        Where it prints; the last line is told when it ends.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class Child:
         name: str,
         start: "Callable[[], subprocess.Popen[bytes]]",
         stop_signal: signal.Signals = signal.SIGTERM,
+        output: Path | None = None,
     ) -> None:
         self.name = name
+        self._output = output
         self._stop_signal = stop_signal
         self._start = start
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,7 +97,12 @@ class Child:
         self.failures = 0 if now_s - self._started_s > _STABLE_S else self.failures
         wait_s = _BACK_OFF_S[min(self.failures, len(_BACK_OFF_S) - 1)]
         self.failures, self._due_s, self._process = self.failures + 1, now_s + wait_s, None
-        return f"{self.name} ended with {_ending(code)}, starting it again in {wait_s:g} s"
+        ended = ": ".join(filter(None, (f"{self.name} ended with {_ending(code)}", self.said())))
+        return f"{ended}; starting it again in {wait_s:g} s"
+
+    def said(self) -> str:
+        """What it printed last."""
+        return "" if self._output is None else last_line(self._output)
 
     def works(self) -> None:
         """Take note that it does its work: its next end is not one more in a row."""
@@ -120,7 +131,7 @@ class Supervisor:
     settings
         The service to run; ``temp`` is set here, anew for each start.
     plant
-        Starts the virtual plant; None for a real park.
+        The virtual plant; None for a real park.
     tell
         Gets each line for the console.
     beside
@@ -130,7 +141,7 @@ class Supervisor:
     def __init__(
         self,
         settings: ServiceSettings,
-        plant: "Callable[[], subprocess.Popen[bytes]] | None",
+        plant: Child | None,
         tell: Tell,
         beside: Sequence[Child] = (),
     ) -> None:
@@ -142,7 +153,7 @@ class Supervisor:
         self._recorded_s = 0.0
         self._away_s: float | None = None
         self._service = Child("service", self._start_service, signal.SIGINT)
-        self._plant = None if plant is None else Child("plant", plant)
+        self._plant = plant
         self._beside = tuple(beside)
 
     def run(self, for_s: float | None = None) -> None:
@@ -191,6 +202,11 @@ class Supervisor:
                     raise Unavailable(
                         f"the service is not ready after {waited_s:.0f} s ({state})",
                         f"read service.log and service.out in {self._data.logs}",
+                    )
+                if self._plant is not None and self._plant.failures >= _NO_PLANT:
+                    raise Unavailable(
+                        f"the virtual plant does not start ({self._plant.said()})",
+                        f"read {self._data.plant_output}",
                     )
                 self._look_after_children()
                 time.sleep(_LOOK_S)
@@ -302,6 +318,17 @@ def start_child(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
             start_new_session=True,
             preexec_fn=processes.die_with_parent,
         )
+
+
+def last_line(output: Path) -> str:
+    """The last line a process has printed that is not empty; empty when there is none."""
+    try:
+        with output.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LINE_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def loopback_only(host: str) -> None:
