@@ -12,6 +12,7 @@ MINUTE_US: Final = 60 * SECOND_US
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 MAX_TAGS: Final = 500
+"""Most tags one question about the past may name."""
 MAX_ROWS: Final = 2_000_000
 """Most rollup windows one question may ask for, over all its tags."""
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)

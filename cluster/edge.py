@@ -218,4 +218,5 @@ def run_edge(
     if not found.endpoints:
         raise InputError(f"{park} has no endpoints", "add endpoints: to the park file", "park")
     logs.configure(settings.folder / "logs", "gateway", log_level)
+    tell(f"its buffer and its log are in {settings.folder}")
     asyncio.run(Edge(found, settings, tell).run())

@@ -8,7 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cluster.asking import DAY_US, HOUR_US, MAX_ROWS, MINUTE_US, check_range, check_windows
+from cluster.asking import (
+    DAY_US,
+    HOUR_US,
+    MAX_ROWS,
+    MAX_TAGS,
+    MINUTE_US,
+    check_range,
+    check_windows,
+)
 from cluster.ports import HistoryQuery
 from models.errors import InputError, NotFound
 from twin.figure_tags import is_figure
@@ -21,7 +29,7 @@ from twin.shard import Cut
 from twin.status import quality_class
 from twin.tags import Kind, TagRow
 
-RAW: Final = ("at", "value", "text", "status", "origin")
+RAW: Final = ("at", "value", "exact", "text", "status", "origin")
 WINDOW: Final = (
     *("at", "mean", "integral", "min", "max", "first", "last", "increase"),
     *("n", "good_s", "covered_s"),
@@ -151,7 +159,7 @@ class HistoryReader:
 
 
 def state_table(samples: pa.Table, rows: Sequence[TagRow]) -> pa.Table:
-    """Samples as the state of tags: path, at, value, text, status, quality, origin."""
+    """Samples as the state of tags: path, at, value, exact, text, status, quality, origin."""
     named = _named(samples, rows, RAW)
     quality = quality_class(named.column("status").to_numpy())
     place = named.column_names.index("origin")
@@ -198,6 +206,11 @@ def check_query(query: HistoryQuery, now_us: int) -> None:
     check_range(query.since_us, query.until_us, now_us)
     if not query.tags:
         raise InputError("no tag is named", "name at least one", "tags")
+    if len(query.tags) > MAX_TAGS:
+        raise InputError(
+            f"{len(query.tags)} tags are too many for one question", f"name {MAX_TAGS} at most",
+            "tags",
+        )  # fmt: skip
     if query.every_us is not None:
         check_windows(len(query.tags), query.since_us, query.until_us, query.every_us)
         return

@@ -70,6 +70,8 @@ def configure(folder: Path, name: str, level: str = "INFO", style: str = "plain"
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
+        if isinstance(old, logging.FileHandler):
+            old.close()
     root.setLevel(level.upper())
     root.addHandler(file)
     root.addHandler(console)

@@ -294,13 +294,16 @@ class ParkService(Protocol):
         """Tags whose path contains the pattern (diacritics and case folded), with latest values."""
 
     async def state(self, park: str, at_us: int | None, known_at_us: int | None) -> pa.Table:
-        """Every tag at a time: path, at, value, text, status, quality, origin."""
+        """Every tag at a time: path, at, value, exact, text, status, quality,
+        origin; ``exact`` is the integer where a float64 cannot hold it.
+        """
 
     async def history(self, park: str, query: HistoryQuery) -> pa.Table:
         """History of tags.
 
-        Raw: path, at, value, text, status, origin. With ``every_us``: path, at, mean, integral,
-        min, max, first, last, increase, n, good_s, covered_s (nulls where a kind has none).
+        Raw: path, at, value, exact, text, status, origin. With ``every_us``: path, at, mean,
+        integral, min, max, first, last, increase, n, good_s, covered_s (nulls where a kind has
+        none).
         """
 
     async def kpis(self, park: str, since_us: int, until_us: int, every_us: int | None) -> pa.Table:

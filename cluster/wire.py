@@ -198,7 +198,12 @@ def _plain_rows(table: pa.Table) -> "zip[tuple[object, ...]]":
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
+_SHEET_INTEGER: Final = 2**53
+
+
 def _write_cell(sheet: object, row: int, column: int, value: object, form: object) -> None:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return
+    if isinstance(value, int) and abs(value) > _SHEET_INTEGER:
+        value = str(value)  # a sheet counts in float64: its last digits would be others
     sheet.write(row, column, value, form)  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from dashboard.verbs.output import DEFAULT_URL, Json, ParkId, Url, park_of, show
 from dashboard.verbs.verb import verb
 
 _TAG_COLUMNS: Final = ("path", "value", "text", "unit", "quality", "at", "endpoint")
-_STATE_COLUMNS: Final = ("path", "at", "value", "text", "status", "quality")
+_STATE_COLUMNS: Final = ("path", "at", "value", "exact", "text", "status", "quality")
 _BINARY: Final = frozenset({"arrow", "xlsx", "parquet"})
 
 

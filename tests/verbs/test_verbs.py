@@ -223,6 +223,15 @@ def test_a_gateway_that_cannot_work_says_why_and_ends(run, tmp_path, words, caus
     assert "what to do: " in err
 
 
+def test_a_gateway_keeps_its_buffer_in_the_data_folder_and_says_so(run, tmp_path, monkeypatch):
+    park = str(ROOT / "examples" / "minimal.yaml")
+    monkeypatch.chdir(tmp_path)
+    words = ("--to", "http://127.0.0.1:9", "--for", "0.2", "--source", "hall-2")
+    _, out, _ = run("gateway", park, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert str(tmp_path / "data" / "gateways" / "hall-2") in out
+
+
 def test_history_goes_into_a_file(run, url, tmp_path):
     out = tmp_path / "h.csv"
     words = ("small/acme/active_power", "--format", "csv", "--out", str(out), "--lang", "vi")
