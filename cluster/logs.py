@@ -2,6 +2,8 @@
 
 import logging
 import logging.handlers
+import os
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,3 +79,24 @@ def configure(folder: Path, name: str, level: str = "INFO", style: str = "plain"
     root.addHandler(console)
     for loud in _LOUD:
         logging.getLogger(loud).setLevel(max(logging.WARNING, root.level))
+
+
+def cut_output(file: Path, most_bytes: int = _BYTES, files: int = _FILES) -> None:
+    """Rotate what a process writes to its console, while it writes.
+
+    The process keeps its handle, so the text is copied and the file emptied; a line written in
+    between is lost. It has to be open for appending.
+    """
+    try:
+        if file.stat().st_size < most_bytes:
+            return
+        for number in range(files - 1, 0, -1):
+            older = file.with_name(f"{file.name}.{number}")
+            if older.exists():
+                older.replace(file.with_name(f"{file.name}.{number + 1}"))
+        shutil.copyfile(file, file.with_name(f"{file.name}.1"))
+        os.truncate(file, 0)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a full disk: it is tried again, nothing else depends on it
+        logging.getLogger(__name__).warning("output not rotated", extra={"cause": str(error)})

@@ -20,7 +20,7 @@ from typing import Final
 
 import orjson
 
-from cluster import processes, temp_folders
+from cluster import logs, processes, temp_folders
 from cluster.client import Client
 from cluster.layout import DataFolder
 from cluster.settings import LOOPBACK, ServiceSettings
@@ -241,6 +241,8 @@ class Supervisor:
         if now_s - self._recorded_s > _RECORD_S:
             self._recorded_s = now_s
             self._record()
+            for output in self._data.logs.glob("*.out"):
+                logs.cut_output(output)
 
     def _own_pids(self) -> set[int]:
         return {child.pid for child in self._children() if child.pid is not None}
@@ -309,6 +311,7 @@ def start_child(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
     It does not see the terminal's Ctrl-C (the supervisor passes it on in order), and it ends when
     the supervisor ends, however that happens.
     """
+    logs.cut_output(output)
     with output.open("ab") as file:
         return subprocess.Popen(
             command,
