@@ -35,7 +35,11 @@ async def layout(visit: Visit) -> Component:
         className="button primary",
         id="endpoint-new",
     )
-    head = html.Div([html.H1(words("nav.endpoints")), register], className="page-head")
+    certificates = core.Link(
+        words("nav.certificates"), href=visit.href("/certificates"), className="button"
+    )
+    tools = html.Div([certificates, register], className="page-tools")
+    head = html.Div([html.H1(words("nav.endpoints")), tools], className="page-head")
     return html.Div([head, html.Div(await listing(visit), id="endpoints-list")])
 
 

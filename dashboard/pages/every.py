@@ -6,6 +6,7 @@ from dashboard.page import Page
 from dashboard.pages import (
     alarms,
     asset,
+    certificates,
     compare,
     endpoints,
     energy,
@@ -27,6 +28,7 @@ PAGES: Final[tuple[Page, ...]] = (
     endpoints.PAGE,
     whatif.PAGE,
     register.PAGE,
+    certificates.PAGE,
     endpoints.DETAIL,
     compare.PAGE,
     run.PAGE,

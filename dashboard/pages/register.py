@@ -7,6 +7,7 @@ Secrets never pass through the browser: a password is a reference (``env:PARKTWI
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from dash import ALL, Dash, Input, Output, State, no_update
@@ -22,14 +23,22 @@ from cluster.ports import (
     TestStep,
     TwinError,
 )
+from cluster.strongest import BY_STRENGTH, strongest
 from dashboard.components import core, html
 from dashboard.components.fields import field, group, picks, triggered
 from dashboard.components.parts import button, card, done, empty, explained, failed, icon, table
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import number
 
-FORM: Final = ("id", "url", "label", "policy", "user", "password", "time_policy")
-POLICIES: Final = ("None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+FORM: Final = (
+    *("id", "url", "label", "policy", "user", "password", "user_certificate", "user_key"),
+    "time_policy",
+)
+STRONGEST: Final = "strongest"
+"""No policy is named: the strongest the server offers is taken, and none is never."""
+POLICIES: Final = (
+    STRONGEST, "Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256", "None",
+)  # fmt: skip
 TIMES: Final = ("source", "server", "receive")
 MAP: Final = {"type": "ep-map", "node": ALL}
 Rows = list[dict[str, object]]
@@ -97,6 +106,8 @@ def address_card(visit: Visit) -> Component:
             [
                 text("user", "parktwin"),
                 text("password", "env:PARKTWIN_PLC1_PASSWORD", words("endpoints.secret")),
+                text("user_certificate", "file:user.der", words("endpoints.secret_user")),
+                text("user_key", "file:user.pem", words("endpoints.secret")),
             ],
             className="fields wide-fields",
         ),
@@ -148,15 +159,18 @@ def spec_of(
     """Return what was typed as a spec."""
     typed = {name: (value or "").strip() for name, value in zip(FORM, values, strict=True)}
     label = typed["label"] or typed["id"]
+    policy = typed["policy"] or STRONGEST
     return EndpointSpec(
         id=typed["id"],
         url=typed["url"],
         label=Label(vi=label, en=label),
-        policy=typed["policy"] or "None",
-        mode="None" if typed["policy"] in ("", "None") else "SignAndEncrypt",
-        allow_insecure=typed["policy"] in ("", "None"),
+        policy=policy,
+        mode="None" if policy == "None" else "SignAndEncrypt",
+        allow_insecure=policy == "None",
         user=typed["user"],
         password=typed["password"],
+        user_certificate=typed["user_certificate"],
+        user_key=typed["user_key"],
         time_policy=typed["time_policy"] or "source",
         mapping=tuple(mapping),
     )
@@ -176,7 +190,7 @@ def result(visit: Visit, test: EndpointTest) -> Component:
     ]
     head = ["", words("endpoints.step"), words("endpoints.found"), ""]
     verdict = words("endpoints.ok") if test.ok else words("endpoints.not_ok")
-    untrusted = any(step.step == "security" and not step.ok for step in test.steps)
+    untrusted = any(step.step == "certificate" and not step.ok for step in test.steps)
     return html.Div(
         [
             html.P([html.Strong(verdict), " ", html.Span(test.product, className="muted")]),
@@ -343,9 +357,32 @@ def wire_test(app: Dash, desk: Desk) -> None:
 async def tested(visit: Visit, spec: EndpointSpec) -> Component:
     """Return the result of a test, or why there is none."""
     try:
-        return result(visit, await visit.service.endpoint_test(spec))
+        return result(visit, (await settled(visit, spec))[1])
     except TwinError as error:
         return failed(visit.words, error)
+
+
+async def settled(visit: Visit, spec: EndpointSpec) -> tuple[EndpointSpec, EndpointTest]:
+    """Return the spec with a policy, and its test.
+
+    The policy is the strongest the server offers when none is named; a server that offers no
+    security is not taken without: its test says so.
+    """
+    if spec.policy != STRONGEST:
+        return spec, await visit.service.endpoint_test(spec)
+    first = with_security(spec, BY_STRENGTH[0])
+    test = await visit.service.endpoint_test(first)
+    best = strongest(test.policies)
+    if test.ok or best is None or best == BY_STRENGTH[0]:
+        return first, test
+    chosen = with_security(spec, best)
+    return chosen, await visit.service.endpoint_test(chosen)
+
+
+def with_security(spec: EndpointSpec, security: str) -> EndpointSpec:
+    """Return the spec with a policy and mode as a server names them."""
+    policy, _, mode = security.partition("/")
+    return replace(spec, policy=policy, mode=mode)
 
 
 def wire_tree(app: Dash, desk: Desk) -> None:
@@ -448,6 +485,14 @@ async def stored(
         return known
     bound = [{"node": node, "path": path} for node, path in mapping.items() if path]
     spec = spec_of(typed, bound)
+    if spec.policy == STRONGEST:
+        if force:
+            raise InputError(
+                "nobody asks the server what it offers when it is saved without a test",
+                "choose a security policy",
+                "policy",
+            )
+        spec, _ = await settled(visit, spec)
     await visit.service.endpoint_add(visit.park.id, spec, force=force)
     return spec.id
 

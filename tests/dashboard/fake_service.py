@@ -1295,9 +1295,9 @@ def _endpoints() -> list[EndpointStatus]:
 
 def _test(spec: EndpointSpec, *, trusted: bool) -> EndpointTest:
     steps = [
-        TestStep(step="connect", ok=True, detail="10.0.0.9:4840", ms=12.0),
+        TestStep(step="tcp", ok=True, detail="connected", ms=12.0),
         TestStep(
-            step="security",
+            step="certificate",
             ok=trusted,
             detail="Basic256Sha256" if trusted else "unknown certificate",
             remedy="" if trusted else "compare the fingerprint with the PLC's, then trust it",
@@ -1308,7 +1308,7 @@ def _test(spec: EndpointSpec, *, trusted: bool) -> EndpointTest:
         steps += [
             TestStep(step="session", ok=True, detail="anonymous", ms=23.0),
             TestStep(step="namespaces", ok=True, detail="3 namespaces", ms=4.0),
-            TestStep(step="read", ok=True, detail="i=2258 = 2026-11-22 09:41:07", ms=3.0),
+            TestStep(step="status", ok=True, detail="state Running", ms=3.0),
             TestStep(step="subscribe", ok=True, detail="1 s accepted", ms=9.0),
         ]
     return EndpointTest(
@@ -1317,7 +1317,7 @@ def _test(spec: EndpointSpec, *, trusted: bool) -> EndpointTest:
         steps=tuple(steps),
         namespaces=("urn:new:plant",),
         product="ACME Controls 3.1",
-        policies=("None", "Basic256Sha256"),
+        policies=("None", "Basic256Sha256/SignAndEncrypt"),
         fingerprint="9F:86:D0:81:88:4C:7D:65:9A:2F:EA:A0:C5:5A:D0:15:A3:BF:4F:1B:2B:0B:82:2C:D1:5D:6C",
     )
 

@@ -197,6 +197,32 @@ def test_an_endpoint_is_tested_trusted_browsed_mapped_and_saved(page: Page, site
     expect(page.locator("h1")).to_contain_text("new_plc")
 
 
+def test_a_certificate_is_trusted_taken_back_and_ours_renewed(page: Page, site: str):
+    opened(page, site, "/certificates")
+    expect(page.locator("#cert-cards")).to_contain_text("expired 1 days ago")
+    expect(page.locator("#cert-cards")).to_contain_text("made for plc1, not for 10.0.0.5")
+    assert page.get_by_role("link", name="Download (DER)").get_attribute("href").endswith("own.der")
+    page.get_by_role("button", name="Trust", exact=True).click()
+    expect(page.locator("#cert-result")).to_contain_text("is trusted")
+    page.get_by_role("button", name="Trust no longer").click()
+    expect(page.locator("#cert-result")).to_contain_text("is trusted no longer")
+    expect(page.get_by_role("button", name="Trust", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Renew").click()
+    expect(page.locator("#cert-result")).to_contain_text("1 server(s) do not take it yet")
+    page.get_by_text("Siemens S7-1500").click()
+    expect(page.get_by_text("add the certificate to the trusted clients")).to_be_visible()
+
+
+def test_a_server_that_names_no_policy_is_tried_with_the_strongest(page: Page, site: str):
+    opened(page, site, "/endpoints/new")
+    page.fill("#ep-url", "opc.tcp://10.0.0.9:4840")
+    page.fill("#ep-id", "strong_plc")
+    page.click("#ep-test")
+    expect(page.locator("#ep-result")).to_contain_text("9F:86:D0:81")
+    page.get_by_role("button", name="Trust it").click()
+    expect(page.locator("#ep-result")).to_contain_text("Every step passed.")
+
+
 def test_a_what_if_is_mended_submitted_and_compared(page: Page, site: str):
     opened(page, site, "/whatif")
     expect(page.locator("#wf-yaml")).to_have_value(re.compile("energy: 40 MWh"))

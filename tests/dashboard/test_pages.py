@@ -37,6 +37,7 @@ PATHS = [
     "/alarms",
     "/endpoints",
     "/endpoints/new",
+    "/certificates",
     "/endpoints/hoaphat-plc",
     "/whatif",
     "/whatif/run-0003",
