@@ -1,7 +1,6 @@
-"""Looking at a server's address space: children of a node, or everything below it, in chunks."""
+"""Looking at a server's address space: children of a node, in chunks."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,22 +24,6 @@ _UNIT_PROPERTY: Final = "EngineeringUnits"
 _HAS_PROPERTY: Final = ua.NodeId(ua.Int32(ObjectIds.HasProperty), ua.Int16(0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrawlLimits:
-    """Where a crawl stops: nodes found, and levels below its root."""
-
-    nodes: int = 100_000
-    depth: int = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crawl:
-    """What a crawl found; ``complete`` is false when a limit or the server stopped it."""
-
-    nodes: tuple[BrowsedNode, ...]
-    complete: bool
-
-
 async def browse_children(
     config: EndpointConfig, node: str = "", *, pki: Pki | None = None, timeout_s: float = 5.0
 ) -> tuple[BrowsedNode, ...]:
@@ -55,24 +38,6 @@ async def browse_children(
     try:
         browser = await Browser.of(client)
         return await browser.children(node)
-    finally:
-        await close(client)
-
-
-async def crawl_all(
-    config: EndpointConfig,
-    node: str = "",
-    *,
-    pki: Pki | None = None,
-    limits: CrawlLimits | None = None,
-    timeout_s: float = 5.0,
-    progress: Callable[[int], None] = lambda _: None,
-) -> Crawl:
-    """Everything below a node over a session of its own; see `Browser.crawl`."""
-    client = await open_session(config, pki, timeout_s)
-    try:
-        browser = await Browser.of(client)
-        return await browser.crawl(node, limits or CrawlLimits(), progress)
     finally:
         await close(client)
 
@@ -135,45 +100,6 @@ class Browser:
             )
         return await self._described(below.nodes)
 
-    async def crawl(
-        self,
-        node: str = "",
-        limits: CrawlLimits | None = None,
-        progress: Callable[[int], None] = lambda _: None,
-    ) -> Crawl:
-        """Everything below a node, breadth first, each node once; the Server object is left out.
-
-        Parameters
-        ----------
-        node
-            Where to begin; empty for the Objects folder.
-        limits
-            Where to stop.
-        progress
-            Told the number of nodes found, after each call.
-        """
-        limits = limits or CrawlLimits()
-        wave = deque([_Seen(self._root(node), "", ua.NodeClass.Object, "")])
-        known = {wave[0].id, ua.NodeId(ua.Int32(ObjectIds.Server), ua.Int16(0))}
-        found: list[_Seen] = []
-        whole = True
-        for _ in range(limits.depth):
-            following: deque[_Seen] = deque()
-            for chunk in chunks(tuple(wave), self._limits.browse):
-                for below in await self._references(chunk):
-                    whole = whole and not below.fault
-                    fresh = [child for child in below.nodes if child.id not in known]
-                    known.update(child.id for child in fresh)
-                    found.extend(fresh)
-                    following.extend(fresh)
-                progress(len(found))
-                if len(found) >= limits.nodes:
-                    return Crawl(nodes=await self._described(found[: limits.nodes]), complete=False)
-            wave = following
-            if not wave:
-                break
-        return Crawl(nodes=await self._described(found), complete=whole and not wave)
-
     def _root(self, node: str) -> ua.NodeId:
         if not node:
             return ua.NodeId(ua.Int32(ObjectIds.ObjectsFolder), ua.Int16(0))
@@ -190,6 +116,7 @@ class Browser:
             result, references = first, list(first.References or ())
             while result.ContinuationPoint and result.References and _fits(references):
                 more = ua.BrowseNextParameters()
+                more.ReleaseContinuationPoints = False  # asyncua's own default gives the rest up
                 more.ContinuationPoints = [result.ContinuationPoint]
                 (result,) = await self._client.uaclient.browse_next(more)
                 references.extend(result.References or ())

@@ -10,7 +10,7 @@ import pytest_asyncio
 from asyncua import ua
 from floor_plc import Plc, free_port, running
 
-from connectors.opcua.browse import Browser, CrawlLimits, browse_children, crawl_all
+from connectors.opcua.browse import Browser, browse_children
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.reach import Reach
 from connectors.opcua.security import Pki
@@ -253,8 +253,6 @@ async def test_children_come_with_value_type_unit_and_stable_ids(plc):
 async def test_a_node_that_is_not_there_is_told_and_not_taken_for_an_empty_one(plc):
     with pytest.raises(InputError, match="BadNodeId"):
         await browse_children(config(plc.url), f"nsu={plc.namespaces[0]};s=nothing")
-    crawl = await crawl_all(config(plc.url), f"nsu={plc.namespaces[0]};s=nothing")
-    assert (crawl.nodes, crawl.complete) == ((), False)
 
 
 class EndlessServer:
@@ -284,18 +282,6 @@ async def test_a_server_that_never_ends_its_list_is_left(gives, calls):
     with pytest.raises(InputError, match="does not come to an end"):
         await Browser(server, ["http://opcfoundation.org/UA/"], Limits()).children()
     assert server.calls == calls
-
-
-async def test_a_crawl_finds_everything_once_and_stops_at_its_limits(plc):
-    told = []
-    crawl = await crawl_all(config(plc.url), progress=told.append)
-    assert crawl.complete
-    paths = [node.path for node in crawl.nodes]
-    assert "P01/Power" in paths
-    assert len({node.node for node in crawl.nodes}) == len(crawl.nodes)
-    assert told[-1] == len(crawl.nodes)
-    short = await crawl_all(config(plc.url), limits=CrawlLimits(nodes=2))
-    assert (len(short.nodes), short.complete) == (2, False)
 
 
 async def test_browsing_a_bare_index_or_a_dead_server_is_an_error_with_a_remedy(plc):
