@@ -21,8 +21,8 @@ class Limits:
         Of all clients, and of one.
     items
         Watched nodes of one session.
-    queue
-        Values kept per watched node.
+    queue, events
+        Values, and events, kept per watched node.
     unacknowledged
         Messages kept per subscription until the client has them.
     publishing_ms, publishing_most_ms
@@ -47,6 +47,7 @@ class Limits:
     subscriptions_each: int = 20
     items: int = 20_000
     queue: int = 100
+    events: int = 2_000
     unacknowledged: int = 100
     publishing_ms: float = 100.0
     publishing_most_ms: float = 60_000.0

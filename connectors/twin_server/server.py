@@ -65,7 +65,7 @@ class TwinServer:
         refuse_open(settings.host, settings.security, settings.user, settings.password)
         self._plan, self.settings = plan, settings
         self._limits = limits or Limits()
-        self._pki = Pki(settings.pki, SERVER) if settings.secure else None
+        self.pki = Pki(settings.pki, SERVER) if settings.secure else None
         self._server: GuardedUaServer | None = None
         self._inner: GuardedServer | None = None
         self._space: Space | None = None
@@ -91,8 +91,8 @@ class TwinServer:
             When the address cannot be opened.
         """
         settings = self.settings
-        users = TwinUsers(settings.user, settings.password, self._pki)
-        inner = GuardedServer(users, self._pki, self._limits)
+        users = TwinUsers(settings.user, settings.password, self.pki)
+        inner = GuardedServer(users, self.pki, self._limits)
         server = GuardedUaServer(iserver=inner)
         self._server, self._inner = server, inner
         await server.init()
@@ -112,7 +112,7 @@ class TwinServer:
                 "stop what listens there, or choose another --port",
                 "port",
             ) from error
-        self._watch = asyncio.create_task(self._expel(inner), name="expel")
+        self._watch = asyncio.create_task(self._keep_expelling(), name="expel")
         return own
 
     async def stop(self) -> None:
@@ -153,6 +153,11 @@ class TwinServer:
         if self._machinery is not None:
             await self._machinery.lose(link, self._at_us)
         await self._say(link)
+
+    async def expel(self) -> None:
+        """Cut off whose trust was taken back; done every few seconds while it runs."""
+        if self._inner is not None:
+            await self._inner.expel()
 
     async def _figures(self, figures: Figures) -> None:
         space = self._need_space()
@@ -224,8 +229,8 @@ class TwinServer:
             max_message_size=limits.message_bytes,
         )
         own = None
-        if self._pki is not None:
-            own = self._pki.own(datetime.now(UTC))
+        if self.pki is not None:
+            own = self.pki.own(datetime.now(UTC))
             await server.load_certificate(own.certificate)
             await server.load_private_key(own.key)
         uri = own.application_uri if own else f"{namespace_of(self._plan.park)}:server"
@@ -249,11 +254,10 @@ class TwinServer:
         await server.get_node(numbered(ObjectIds.Server)).set_event_notifier(events)
         await space.refer(numbered(ObjectIds.Server), ObjectIds.HasNotifier, space.node(PARK))
 
-    async def _expel(self, inner: GuardedServer) -> None:
-        """Whose trust was taken back is cut off, connected or not."""
+    async def _keep_expelling(self) -> None:
         while True:
             await asyncio.sleep(_EXPEL_S)
-            await inner.expel()
+            await self.expel()
 
     def _need_space(self) -> Space:
         if self._space is None:

@@ -113,7 +113,7 @@ class GuardedServer(InternalServer):
         self.max_pending_activation_seconds = limits.activation_s
         self.max_pending_messages_per_connection = limits.waiting
         self.max_lifetime_count, self.max_keep_alive_count = limits.lifetime, limits.keep_alive
-        self.max_monitored_item_queue_size = limits.queue
+        self.max_monitored_item_queue_size = max(limits.queue, limits.events)
         self.max_unacked_messages_per_subscription = limits.unacknowledged
         if pki is not None:
             self.certificate_validator = self._validate
@@ -367,8 +367,10 @@ class ReadOnlySession(InternalSession):
         self._few(params.ItemsToCreate)
         if self._items + len(params.ItemsToCreate) > self.iserver.bounds.items:
             raise ServiceError(StatusCodes.BadTooManyMonitoredItems)
+        bounds = self.iserver.bounds
         for item in params.ItemsToCreate:
-            self._queue(item.RequestedParameters)
+            events = item.ItemToMonitor.AttributeId == AttributeIds.EventNotifier
+            self._queue(item.RequestedParameters, bounds.events if events else 1)
         results = await super().create_monitored_items(params)
         self._items += sum(result.StatusCode.is_good() for result in results)
         return results
@@ -379,7 +381,7 @@ class ReadOnlySession(InternalSession):
         """Change what is watched."""
         self._mine([params.SubscriptionId])
         for item in params.ItemsToModify:
-            self._queue(item.RequestedParameters)
+            self._queue(item.RequestedParameters, self.iserver.bounds.queue)
         return await super().modify_monitored_items(params)
 
     async def delete_monitored_items(
@@ -442,9 +444,10 @@ class ReadOnlySession(InternalSession):
         if any(owners.get(int(one), self.who) != self.who for one in subscriptions):
             raise ServiceError(StatusCodes.BadSubscriptionIdInvalid)
 
-    def _queue(self, wanted: ua.MonitoringParameters) -> None:
-        most = self.iserver.bounds.queue
-        wanted.QueueSize = ua.Counter(min(max(int(wanted.QueueSize), 1), most))
+    def _queue(self, wanted: ua.MonitoringParameters, default: int) -> None:
+        """Bound a queue; 0 asks for the default: one value, or as many events as are kept."""
+        most = max(self.iserver.bounds.queue, default)
+        wanted.QueueSize = ua.Counter(min(int(wanted.QueueSize) or default, most))
 
     def _few(self, asked: list[object]) -> None:
         if len(asked) > self.iserver.bounds.nodes_per_call:
