@@ -15,17 +15,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from floor_plc import Plc, free_port, running
+from floor_secure import HERE, identity_of, let_in, node_server
 
 from connectors.opcua import session
 from connectors.opcua.config import MODES, POLICIES, EndpointConfig
 from connectors.opcua.guarded import GuardedClient
 from connectors.opcua.reach import Reach, allow_reach, allowed_reach
 from connectors.opcua.security import Pki, SecretPlaces, allow_secrets
-from connectors.opcua.session import close, open_session, read_identity
+from connectors.opcua.session import open_session
 from connectors.opcua.trial import try_endpoint
 from models.errors import InputError, Refused, TwinError, Unavailable
 
-HERE = Path(__file__).parent / "node"
 ALL = [(policy, mode) for policy in POLICIES for mode in MODES]
 NOW = datetime.now(UTC)
 
@@ -61,48 +61,6 @@ def made_for_a_user(name="reader", *, days=30, bits=2048):
     return built.public_bytes(serialization.Encoding.DER), pem
 
 
-class Node:
-    """A node-opcua server with security on, the folder of its trust, and ours."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.pki = Pki(folder / "ours")
-
-    def config(self, **more) -> EndpointConfig:
-        wanted = {"policy": POLICIES[0], "mode": "SignAndEncrypt"} | more
-        return EndpointConfig(id="n", url=f"opc.tcp://127.0.0.1:{self.port}/floor", **wanted)
-
-    def trust_us(self) -> None:
-        trusted = self.folder / "server" / "pki" / "trusted" / "certs"
-        shutil.copy(self.pki.own(NOW).certificate, trusted / "ours.der")
-        for stranger in (self.folder / "server" / "pki" / "rejected").iterdir():
-            stranger.unlink()
-
-    async def trust_them(self) -> None:
-        self.pki.trust((await self.try_it()).fingerprint)
-
-    async def try_it(self, **more):
-        return await try_endpoint(self.config(**more), pki=self.pki)
-
-
-@contextlib.asynccontextmanager
-async def node_server(folder: Path, clock_s: int = 0):
-    node = Node(folder)
-    process = await asyncio.create_subprocess_exec(
-        "node", str(HERE / "secure.js"), str(node.port), str(folder / "server"), str(clock_s),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(60):
-            while b"ready" not in (line := await process.stdout.readline()):
-                assert line, "node-opcua did not start"
-        yield node
-    finally:
-        process.kill()
-        await process.wait()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def node(tmp_path_factory):
     """Both sides trust each other."""
@@ -127,23 +85,6 @@ def secrets(tmp_path):
     """The folder of secrets of this process."""
     allow_secrets(SecretPlaces(folder=tmp_path))
     return tmp_path
-
-
-async def identity_of(config: EndpointConfig, pki: Pki):
-    client = await open_session(config, pki, 10.0)
-    try:
-        return await read_identity(client), client
-    finally:
-        await close(client)
-
-
-async def let_in(config: EndpointConfig, pki: Pki):
-    """Its identity as soon as node-opcua, which watches its folders, has seen our certificate."""
-    async with asyncio.timeout(30):
-        while True:
-            with contextlib.suppress(Unavailable):
-                return (await identity_of(config, pki))[0]
-            await asyncio.sleep(0.2)
 
 
 @needs_node
