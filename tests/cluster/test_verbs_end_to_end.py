@@ -1,5 +1,7 @@
 """Verbs against a real park that runs: a foreign OPC UA server, a gateway, backups, what-ifs."""
 
+import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+from asyncua import Client as OpcUa
 
+from cluster import processes
 from cluster.client import Client
 from connectors.plant.process import free_ports
 from dashboard import main
@@ -28,6 +32,7 @@ MINIMAL = (
         "chain: [{machine: p01, type: press}, {machine: p02, type: press}]",
     )
 )
+BAD_NO_COMMUNICATION = 0x80310000
 HALL = "small/acme/hall/l1"
 SERVED = """endpoints:
   - {{id: plc, url: "{near}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p01.{{metric}}", to: "acme/hall/l1/p01/{{metric}}"}}]}}
@@ -66,10 +71,10 @@ def process(out: Path, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
 
 
 @contextmanager
-def park_up(folder: Path, park: Path, data: Path) -> Iterator[str]:
+def park_up(folder: Path, park: Path, data: Path, *more: str) -> Iterator[str]:
     """``parktwin up``, until it is stopped; its address."""
     (port,) = free_ports(1)
-    words = ("dashboard.main", "up", str(park), "--port", str(port), "--data", str(data))
+    words = ("dashboard.main", "up", str(park), "--port", str(port), "--data", str(data), *more)
     url = f"http://127.0.0.1:{port}"
     with process(folder / "up.out", *words) as up, Client(url) as client:
         until(lambda: up.poll() is not None or ready(client), 120)
@@ -116,8 +121,14 @@ def files(folder: Path, server: str) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def url(folder: Path, files: tuple[Path, Path]) -> Iterator[str]:
-    with park_up(folder, files[0], folder / "data") as address:
+def scada_port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path, files: tuple[Path, Path], scada_port: int) -> Iterator[str]:
+    served = ("--opcua-port", str(scada_port), "--opcua-security", "None")
+    with park_up(folder, files[0], folder / "data", *served) as address:
         yield address
 
 
@@ -200,6 +211,53 @@ def test_an_address_outside_the_allowed_networks_is_never_reached(run: Run, url:
     assert run(*add, "--url", url)[0] == REFUSED
     assert run("endpoint", "browse", outside, "--url", url)[0] == REFUSED
     assert "out" not in states(run, url)
+
+
+def at_scada(port: int, figure: str) -> tuple[object, int]:
+    """Value and status code of a figure as SCADA has it; nothing and 0 while nobody listens."""
+
+    async def read() -> tuple[object, int]:
+        async with OpcUa(f"opc.tcp://127.0.0.1:{port}", timeout=2) as client:
+            index = await client.get_namespace_index("urn:parktwin:small")
+            node = client.get_node(f"ns={index};s={figure}")
+            found = await node.read_data_value(raise_on_bad_status=False)
+            return found.Value.Value, found.StatusCode.value
+
+    try:
+        return asyncio.run(read())
+    except (OSError, TimeoutError):
+        return None, 0
+
+
+def pid_of(word: str) -> int:
+    """The process of ours whose command holds a word."""
+    found = [
+        mark.pid
+        for mark in processes.descendants(os.getpid())
+        if word.encode() in Path(f"/proc/{mark.pid}/cmdline").read_bytes()
+    ]
+    assert found, word
+    return found[0]
+
+
+def test_scada_reads_the_twin_and_hears_when_it_is_away_and_when_it_is_back(
+    url: str, scada_port: int
+) -> None:
+    power = "acme/hall/l1/p01/kw"
+    until(lambda: at_scada(scada_port, power)[0] is not None, 60)
+    with Client(url) as client:
+        shown = client.get("/parks/small/figures/specs")
+    assert {spec["id"] for spec in shown} >= {"machine.acme/hall/l1/p01.kw"}
+    server, service = pid_of("serve-opcua"), pid_of("dashboard.main\0serve\0")
+    os.kill(service, signal.SIGSTOP)
+    try:
+        until(lambda: at_scada(scada_port, power) == (None, BAD_NO_COMMUNICATION), 30)
+    finally:
+        os.kill(service, signal.SIGCONT)
+    until(lambda: at_scada(scada_port, power)[0] is not None, 30)
+    os.kill(server, signal.SIGKILL)
+    until(lambda: at_scada(scada_port, power)[0] is not None, 60)
+    assert pid_of("serve-opcua") != server
 
 
 def submitted(run: Run, url: str, file: Path, name: str, horizon: str, n: int) -> str:
