@@ -196,7 +196,8 @@ class Gateway:
     async def stop(self) -> None:
         """Stop sampling, store and deliver what there is, and let the folder go."""
         for source in self._sources.values():
-            await source.stop()
+            # The next process takes the sessions up again.
+            await source.stop(stay=True)
         self._retired.extend(self._sources.values())
         self._sources.clear()
         if self._session:
@@ -251,6 +252,7 @@ class Gateway:
             covered_us=covered if isinstance(covered, int) else None,
             known=(str(known[0]), str(known[1])) if same and isinstance(known, list) else None,
             absent=_absence(changed=running is not None, disabled=was_off),
+            keep=self._folder / "sessions" / f"{config.id}.json",
         )
         self._sources[config.id] = source
         source.start()
@@ -376,7 +378,7 @@ class Gateway:
         if not self._store_unstored():
             return
         sources = [*self._sources.values(), *self._retired]
-        batches = [source.rows.drain() for source in sources if len(source.rows)]
+        batches = [source.drain() for source in sources if len(source.rows)]
         if batches:
             table = pa.Table.from_batches(batches, SAMPLES).combine_chunks()
             self._unstored.extend(table.to_batches(max_chunksize=self.settings.batch_rows))
@@ -384,7 +386,9 @@ class Gateway:
         if covered:
             self._unstored.append(coverage_batch(covered))
         self._retired.clear()
-        self._store_unstored()
+        if self._store_unstored():
+            for source in sources:
+                source.handed()
         if covered:
             for source in self._sources.values():
                 self._remember(source)

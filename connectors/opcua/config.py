@@ -1,5 +1,6 @@
 """What a source needs to know about its endpoint."""
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ POLICIES = ("Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256")
 """Security policies we speak, strongest first. Basic128Rsa15 and Basic256 are broken."""
 MODES = ("Sign", "SignAndEncrypt")
 TIME_POLICIES = ("source", "server", "receive")
+REDUNDANCIES = ("cold", "warm", "hot")
 _QUEUE_LEAST = 10
 """A queue of one publishing interval overflows as soon as a publish is late; ten hold a pause."""
 
@@ -29,8 +31,14 @@ class Item:
         Namespace URI and identifier with its type, e.g. ``s=L1.P01.Power``.
     scale
         The stored value is the source's times this.
-    sampling_ms
-        Sampling interval asked for [ms]; None takes the endpoint's.
+    sampling_ms, publishing_ms
+        Intervals asked for [ms]; None takes the endpoint's.
+    deadband
+        Least change that is sent, in the source's unit; 0 sends every change.
+    deadband_percent
+        The deadband is in percent of the node's range (EURange) instead.
+    writable_by
+        Roles that may write this node; by default nobody.
     """
 
     tag: int
@@ -38,6 +46,10 @@ class Item:
     identifier: str
     scale: float = 1.0
     sampling_ms: float | None = None
+    publishing_ms: float | None = None
+    deadband: float = 0.0
+    deadband_percent: bool = False
+    writable_by: frozenset[str] = frozenset()
 
     @property
     def node(self) -> str:
@@ -64,7 +76,20 @@ class EndpointConfig:
     sampling_ms, publishing_ms
         Intervals asked for [ms].
     queue_size
-        Queue of each item at the server; 0 computes it from the intervals and `queue_margin`.
+        Queue of each item at the server; 0 computes it from the intervals, `queue_margin` and
+        `bridge_s`.
+    bridge_s
+        Outage the server's queues should hold [s]; it may grant less.
+    spares
+        Addresses of redundant servers with the same nodes, in order of preference.
+    redundancy
+        ``cold``: a spare is asked when the first is lost; ``warm``: a session to it is kept open;
+        ``hot``: it is subscribed too, and what both tell is stored once.
+    events
+        Notifiers whose events are taken, as files write nodes (``i=2253`` is the server itself).
+    callable_by
+        Methods (``<object> <method>``, as files write nodes) and the roles that may call them; by
+        default none.
     poll
         Read in a cycle of `sampling_ms` instead of subscribing, for servers that cannot.
     enabled
@@ -87,6 +112,11 @@ class EndpointConfig:
     publishing_ms: float = 1000.0
     queue_size: int = 0
     queue_margin: float = 2.0
+    bridge_s: float = 10.0
+    spares: tuple[str, ...] = ()
+    redundancy: str = "cold"
+    events: tuple[str, ...] = ()
+    callable_by: tuple[tuple[str, frozenset[str]], ...] = ()
     poll: bool = False
     enabled: bool = True
     application_uri: str = ""
@@ -100,16 +130,20 @@ class EndpointConfig:
         InputError
             With the field at fault.
         """
-        if not re.fullmatch(r"opc\.tcp://[^\s/@]+:\d+(/\S*)?", self.url):
-            raise InputError(
-                f"{self.url!r} is no OPC UA address",
-                "write it like opc.tcp://10.0.4.21:4840, without user and password",
-                "url",
-            )
+        for field_, urls in (("url", (self.url,)), ("spares", self.spares)):
+            for url in urls:
+                if not re.fullmatch(r"opc\.tcp://[^\s/@]+:\d+(/\S*)?", url):
+                    raise InputError(
+                        f"{url!r} is no OPC UA address",
+                        "write it like opc.tcp://10.0.4.21:4840, without user and password",
+                        field_,
+                    )
+        if self.redundancy not in REDUNDANCIES:
+            raise InputError(f"{self.redundancy!r}", f"one of {REDUNDANCIES}", "redundancy")
         self._check_security()
         if self.time_policy not in TIME_POLICIES:
             raise InputError(f"{self.time_policy!r}", f"one of {TIME_POLICIES}", "time_policy")
-        for name in ("sampling_ms", "publishing_ms", "queue_margin"):
+        for name in ("sampling_ms", "publishing_ms", "queue_margin", "bridge_s"):
             value = getattr(self, name)
             if not math.isfinite(value) or value <= 0:
                 raise InputError(f"{value!r}", "must be above 0", name)
@@ -142,12 +176,31 @@ class EndpointConfig:
         """Policy and mode in one word, as the park file writes it."""
         return "None" if self.policy == "None" else f"{self.policy}/{self.mode}"
 
-    def queue_for(self, sampling_ms: float) -> int:
-        """Queue size to ask for: what one publishing interval brings, times the margin."""
+    def intervals_of(self, item: Item) -> tuple[float, float]:
+        """Publishing and sampling interval to ask for [ms]."""
+        return (
+            item.publishing_ms or self.publishing_ms,
+            item.sampling_ms or self.sampling_ms,
+        )
+
+    def queue_for(self, sampling_ms: float, publishing_ms: float | None = None) -> int:
+        """Queue size to ask for: what an interval brings, times the margin, or the bridge time."""
         if self.queue_size:
             return self.queue_size
-        needed = math.ceil(self.publishing_ms / max(sampling_ms, 1.0))
-        return max(_QUEUE_LEAST, math.ceil(needed * self.queue_margin))
+        per = max(sampling_ms, 1.0)
+        needed = math.ceil((publishing_ms or self.publishing_ms) / per)
+        bridge = math.ceil(self.bridge_s * 1000.0 / per)
+        return max(_QUEUE_LEAST, math.ceil(needed * self.queue_margin), bridge)
+
+    @property
+    def digest(self) -> str:
+        """Stands for everything a subscription rests on: the same digest may take it up again."""
+        told = (self.sampling_ms, self.publishing_ms, self.queue_size, self.bridge_s, self.events)
+        items = [
+            (i.tag, i.node, i.sampling_ms, i.publishing_ms, i.deadband, i.deadband_percent)
+            for i in self.items
+        ]
+        return hashlib.sha256(repr((self.url, self.security, told, items)).encode()).hexdigest()
 
 
 def endpoint_config(

@@ -29,9 +29,10 @@ import struct
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary, variant_from_binary
@@ -52,6 +53,16 @@ _POLICIES: Final = {
 _UINT64, _STRING, _TIME, _GUID, _BYTE_STRING, _STRUCTURE = 9, 12, 13, 14, 15, 22
 _LARGEST_STRUCTURE: Final = 65_536
 _HANDLE: Final = struct.Struct("<I")
+_OF_THE_PRESENT: Final = ("last_us", "first_us", "was_us", "was_value", "was_mark", "was_status")
+"""What old values must not overwrite."""
+
+
+class Present(NamedTuple):
+    """Counts and last source times by handle, at one moment."""
+
+    heard: npt.NDArray[np.int64]
+    flooded: npt.NDArray[np.int64]
+    was_us: npt.NDArray[np.int64]
 
 
 class Decoder:
@@ -73,7 +84,9 @@ class Decoder:
         self, rows: Rows, time_policy: str, park_now: ParkClock, publishing_us: int
     ) -> None:
         self._rows, self._policy = rows, _POLICIES[time_policy]
-        self._park_now, self._publishing_us = park_now, publishing_us
+        self._park_now = park_now
+        self.spread_us = publishing_us
+        """Values of one message may lie apart by this much at most, by receive time [us]."""
         self._items: dict[int, Item] = {}
         self._handles = _handles(0)
         self._told = np.zeros(kernel.TOLD, np.int64)
@@ -86,6 +99,8 @@ class Decoder:
         """Values with a handle nobody asked for."""
         self.unsupported: dict[str, str] = {}
         """Node → why its values are not stored."""
+        self.history_us = NO_TIME
+        """Newest source time of the last piece of history [us]."""
         self.newest_us: int | None = None
         """Newest source time ever seen [us]."""
 
@@ -100,9 +115,28 @@ class Decoder:
         self._handles.tags[handle], self._handles.scales[handle] = item.tag, item.scale
 
     def unbind_all(self) -> None:
-        """Forget all handles: the session is over."""
+        """Forget all handles."""
         self._items.clear()
         self._handles = _handles(0)
+
+    def present(self) -> Present:
+        """Where every handle stands now; first source times are noted anew from here on."""
+        of = self._handles
+        of.first_us[:] = NO_TIME
+        return Present(of.heard.copy(), of.flooded.copy(), of.was_us.copy())
+
+    def since(self, then: Present, handle: int) -> tuple[int, int, int, int]:
+        """Of a handle since then: values, overflowed ones, last time before, first time since.
+
+        Times [us]; `NO_TIME` when there is none.
+        """
+        of, known = self._handles, handle < len(then.heard)
+        return (
+            int(of.heard[handle] - (then.heard[handle] if known else 0)),
+            int(of.flooded[handle] - (then.flooded[handle] if known else 0)),
+            int(then.was_us[handle]) if known else NO_TIME,
+            int(of.first_us[handle]),
+        )
 
     @property
     def delivering(self) -> int:
@@ -168,15 +202,27 @@ class Decoder:
         """
         return self._walk(buf, start, stop, count, first, unchanged=unchanged)
 
-    def take_history(self, buf: Bytes, start: int, stop: int, count: int, handle: int) -> int:
+    def take_history(
+        self, buf: Bytes, start: int, stop: int, count: int, handle: int,
+        *, after_us: int = NO_TIME, before_us: int = kernel.END_OF_TIME,
+    ) -> int:  # fmt: skip
         """Append old values of one handle; returns how many became rows.
+
+        Parameters
+        ----------
+        buf, start, stop, count
+            As in `take_notified`.
+        handle
+            Whose they are.
+        after_us, before_us
+            Only values whose source time lies between these are taken [us].
 
         Raises
         ------
         Malformed
             When the bytes are none.
         """
-        before = self.taken
+        before, self.history_us = self.taken, NO_TIME
         values, of = struct.pack("<I", handle), self._handles
         p = start
         # History has no handles between its values: they are put in, and the walk stays one.
@@ -185,13 +231,18 @@ class Decoder:
             q = int(kernel.over(buf, p, stop, 23, 1))
             if q < 0:
                 raise malformed(f"byte {p}", q)
-            pieces += [values, buf[p:q].tobytes()]
+            at = int(kernel.source_time(buf, p, q))
+            self.history_us = max(at, self.history_us)
+            if after_us < at < before_us:
+                pieces += [values, buf[p:q].tobytes()]
             p = q
-        newest, last = self.newest_us, int(of.last_us[handle])
+        newest = self.newest_us
+        present = [getattr(of, name)[handle] for name in _OF_THE_PRESENT]
         joined = as_bytes(b"".join(pieces))
-        self._walk(joined, 0, len(joined), count, 0, unchanged=False)
+        self._walk(joined, 0, len(joined), len(pieces) // 2, 0, unchanged=False)
         self.newest_us = newest
-        of.last_us[handle] = max(last, int(of.last_us[handle]))
+        for name, value in zip(_OF_THE_PRESENT, present, strict=True):
+            getattr(of, name)[handle] = value
         return self.taken - before
 
     def take(self, values: Iterable[tuple[int, ua.DataValue]]) -> int | None:
@@ -206,7 +257,7 @@ class Decoder:
         rows, now_us = self._rows, self._park_now()
         if count > stop - start:
             raise malformed(f"byte {start}")
-        if count > rows.room:
+        if count > rows.room and len(rows):
             rows.dropped.add(count, now_us)
             return None
         rows.reserve(count, stop - start)
@@ -274,10 +325,20 @@ class Decoder:
         own = columns.server_at[first : first + n]
         timed = own != NO_TIME
         newest = int(own[timed].max()) if timed.any() else now_us
-        back = np.where(
-            timed, np.minimum(newest - np.where(timed, own, newest), self._publishing_us), 0
-        )
+        back = np.where(timed, np.minimum(newest - np.where(timed, own, newest), self.spread_us), 0)
         columns.at[first : first + n] = now_us - back - np.arange(n - 1, -1, -1)
+
+
+_warmed: Final[list[bool]] = []
+
+
+def warm() -> None:
+    """Load the compiled walk, once in a process: the first time takes seconds."""
+    if not _warmed:
+        _warmed.append(True)
+        decoder = Decoder(Rows(), "source", wall_us, 0)
+        decoder.bind(1, Item(tag=1, namespace="", identifier="i=1"))
+        decoder.take([(1, ua.DataValue(ua.Variant(1.0)))])
 
 
 def _handles(size: int, old: Handles | None = None) -> Handles:
@@ -290,12 +351,15 @@ def _handles(size: int, old: Handles | None = None) -> Handles:
         flooded=np.zeros(size, np.int64),
         last_us=np.full(size, NO_TIME, np.int64),
         marks=np.zeros(size, np.uint64),
+        first_us=np.full(size, NO_TIME, np.int64),
+        was_us=np.full(size, NO_TIME, np.int64),
+        was_value=np.zeros(size),
+        was_mark=np.zeros(size, np.int64),
+        was_status=np.zeros(size, np.uint32),
     )
     if old is not None:
-        n = len(old.tags)
-        made.tags[:n], made.scales[:n], made.heard[:n] = old.tags, old.scales, old.heard
-        made.bad[:n], made.flooded[:n] = old.bad, old.flooded
-        made.last_us[:n], made.marks[:n] = old.last_us, old.marks
+        for name in Handles._fields:
+            getattr(made, name)[: len(old.tags)] = getattr(old, name)
     return made
 
 

@@ -30,6 +30,7 @@ TOO_DEEP: Final = -3
 
 NO_TIME: Final = -(2**63)
 """Stands for a missing time."""
+END_OF_TIME: Final = 2**63 - 1
 TEXT_LIMIT: Final = 65_536
 """Longest text that gets a row [bytes]."""
 
@@ -297,6 +298,18 @@ def _time_us(buf: Bytes, p: int) -> int:
     return min(ticks // 10 - _EPOCH_US, _LATEST_US) if ticks > 0 else NO_TIME
 
 
+@numba.njit(cache=True)
+def source_time(buf: Bytes, p: int, end: int) -> int:
+    """Source time of a whole DataValue [us]; `NO_TIME` when it has none."""
+    mask = _byte(buf, p)
+    p += 1
+    if mask & 1:
+        p = over(buf, p, end, _VARIANT, 1)
+    if mask & 2:
+        p += 4
+    return _time_us(buf, p) if mask & 4 and p > 0 else NO_TIME
+
+
 class Handles(NamedTuple):
     """What is known and counted by client handle; a handle is an index.
 
@@ -309,7 +322,12 @@ class Handles(NamedTuple):
     last_us
         Newest source time [us].
     marks
-        Hash of the last value.
+        Hash of the last value, for reads that leave out what is unchanged.
+    first_us
+        First source time since this was last set to `NO_TIME` [us].
+    was_us, was_value, was_mark, was_status
+        Source time, value, integer or hash of a text, and status of the last value taken: the
+        same once more (a new subscription repeats it) is no new value.
     """
 
     tags: npt.NDArray[np.int32]
@@ -319,6 +337,11 @@ class Handles(NamedTuple):
     flooded: npt.NDArray[np.int64]
     last_us: npt.NDArray[np.int64]
     marks: npt.NDArray[np.uint64]
+    first_us: npt.NDArray[np.int64]
+    was_us: npt.NDArray[np.int64]
+    was_value: npt.NDArray[np.float64]
+    was_mark: npt.NDArray[np.int64]
+    was_status: npt.NDArray[np.uint32]
 
 
 class Columns(NamedTuple):
@@ -513,6 +536,23 @@ def walk(
                 continue
             of.marks[handle] = mark
         of.heard[handle] += 1
+        if of.first_us[handle] == NO_TIME:
+            of.first_us[handle] = source_us
+        mark_now = exact
+        if flag == 1 and value_end > value_at:
+            hashed = np.uint64(_FNV_START)
+            for q in range(value_at, value_end):
+                hashed = (hashed ^ np.uint64(buf[q])) * np.uint64(_FNV)
+            mark_now = int(np.int64(hashed))
+        if source_us != NO_TIME and of.was_us[handle] == source_us:
+            same = of.was_value[handle] == value or (
+                value != value and of.was_value[handle] != of.was_value[handle]
+            )
+            if same and of.was_mark[handle] == mark_now and of.was_status[handle] == status:
+                told[SAME] += 1
+                continue
+        of.was_us[handle], of.was_value[handle] = source_us, value
+        of.was_mark[handle], of.was_status[handle] = mark_now, status
         if source_us > of.last_us[handle]:
             of.last_us[handle] = source_us
         if status & _OVERFLOW == _OVERFLOW:
@@ -545,6 +585,8 @@ def walk(
             texts_now += 1
         if flag == 2 and (scale != 1.0 or (kind == _UINT64 and exact < 0)):
             flag = 0
+        value *= of.scales[handle]
+        # NaN and infinity are the only floats for which x - x is not 0; the scale may make one.
         if value - value != 0.0 and status < _UNCERTAIN:
             status = _UNCERTAIN | (status & 0xFFFF)
         original = server_us if source_us == NO_TIME else source_us
@@ -558,7 +600,7 @@ def walk(
         out.at[row] = at
         out.server_at[row] = other
         out.seen_at[row] = seen_us
-        out.value[row] = value * scale
+        out.value[row] = value
         out.exact[row] = exact
         out.status[row] = status
         out.flag[row] = flag

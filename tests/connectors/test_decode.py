@@ -121,10 +121,31 @@ def test_receive_policy_never_puts_two_rows_of_a_message_on_one_instant():
 def test_what_finds_no_room_is_counted_and_unknown_handles_too():
     rows = Rows(limit=2)
     made = decoder(rows)
-    made.take([(1, value(1.0)), (1, value(2.0)), (1, value(3.0))])
-    assert (len(rows), rows.take_dropped().count) == (0, 3)
-    made.take([(1, value(1.0)), (99, value(2.0))])
-    assert (len(rows), made.unknown, made.taken) == (1, 1, 1)
+    made.take([(1, value(1.0))])
+    made.take([(1, value(2.0)), (1, value(3.0))])
+    assert (len(rows), rows.take_dropped().count) == (1, 2)
+    rows.drain()
+    made.take([(1, value(4.0)), (99, value(5.0))])
+    assert (len(rows), made.unknown, made.taken) == (1, 1, 2)
+
+
+def test_the_same_value_with_the_same_time_is_no_second_row_but_a_status_or_text_is():
+    rows = Rows()
+    made = decoder(rows)
+    later = AT + timedelta(seconds=1)
+    made.take([(1, value(1.0)), (1, value(1.0)), (1, value(1.0, status=0x40000000))])
+    made.take([(1, value(1.0, later)), (1, value("a", later)), (1, value("b", later))])
+    made.take([(1, value("b", later)), (1, value(math.nan, later)), (1, value(math.nan, later))])
+    found = rows.drain().to_pylist()
+    assert [row["text"] or row["value"] for row in found[:-1]] == [1.0, 1.0, 1.0, "a", "b"]
+    assert math.isnan(found[-1]["value"])
+    assert made.delivering == 1
+
+
+def test_a_message_larger_than_the_buffer_is_taken_when_it_is_empty():
+    rows = Rows(limit=2)
+    decoder(rows).take([(1, value(float(i))) for i in range(5)])
+    assert len(rows) == 5
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,9 @@ def test_bad_node_ids_say_what_to_write():
 # --- the contract with asyncua ---
 
 
-def test_the_connector_touches_no_private_name_of_asyncua():
+def test_the_connector_touches_private_names_of_asyncua_in_one_file_only():
     for path in (ROOT / "connectors").glob("**/*.py"):
-        if "plant" in path.parts:
+        if "plant" in path.parts or path.name == "hooks.py":
             continue
         text = path.read_text(encoding="utf-8")
         for owner in ("client", "uaclient", "session", "subscription", "ua"):

@@ -198,6 +198,7 @@ def test_republish_read_and_history_share_the_walk():
     read = ua.ReadResponse(Results=values)
     buf = as_bytes(struct_to_binary(read))
     results = read_results(buf)
+    made = decoder(rows, 3)
     for news in ([0.0, 1.0, 2.0], []):
         made.take_read(buf, results.start, results.stop, results.count, 1)
         assert rows.drain()["value"].to_pylist() == news
