@@ -12,6 +12,7 @@ import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary
+from asyncua.ua.uaerrors import UaError
 
 from connectors.load.frames import NotOpcUa
 from connectors.load.template import ua_time
@@ -35,7 +36,7 @@ _CREATED_ITEM: Final = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What precedes the parameters of a request: its type, session, handle, and where they begin."""
+    """What precedes the parameters of a request: type, session, handle, and where they begin."""
 
     kind: int
     token: ua.NodeId
@@ -56,7 +57,7 @@ def read_head(body: bytes) -> Head:
         kind, token = nodeid_from_binary(buffer), nodeid_from_binary(buffer)
         p = len(body) - len(buffer)
         _, handle, _, audit = _REQUEST.unpack_from(body, p)
-    except (ValueError, IndexError, struct.error, ua.UaError) as fault:
+    except (ValueError, IndexError, struct.error, UaError) as fault:
         raise NotOpcUa(f"a request that cannot be read ({fault})") from fault
     p += _REQUEST.size + max(audit, 0) + 4
     p = int(over(as_bytes(body), p, len(body), _STRUCTURE, 1))

@@ -62,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a message held: its number, when it was sent, and (run, tick, overflow) of its values."""
+    """What a message held: number, time of sending, and (run, tick, overflow) of its values."""
 
     sequence: int
     published_us: int
@@ -130,17 +130,6 @@ class Subscription:
         for first in range(0, len(nodes), self.most):
             piece = slice(first, first + self.most)
             self.runs.append(Run(nodes[piece], handles[piece], self.mix, upcoming))
-
-    def remove(self, handles: Ints) -> None:
-        """Stop to monitor items."""
-        left = []
-        for run in self.runs:
-            keep = ~np.isin(run.handles, handles)
-            if keep.all():
-                left.append(run)
-            elif keep.any():
-                left.append(Run(run.nodes[keep], run.handles[keep], self.mix, run.upcoming))
-        self.runs = left
 
     def _merge(self) -> None:
         """Items that came in several calls and stand at the same tick become one template."""
