@@ -110,6 +110,8 @@ class Monitor:
     namespaces: Sequence[str]
     per_call: int
     profile: Profile = PLAIN
+    careful: bool = False
+    """Leave out what is declared as an array, as a message was too large."""
     refused: dict[int, Refusal] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     """Nodes without their deadband, with the server's reason."""
@@ -148,6 +150,12 @@ class Monitor:
         """Shortest publishing interval granted [ms]."""
         every = (one.publishing_ms for one in self.subscriptions.values())
         return min(every, default=self.config.publishing_ms)
+
+    @property
+    def behind_ms(self) -> float:
+        """Time before a message from which on its values may lie in the next one [ms]."""
+        every = (one.publishing_ms + one.asked_sampling_ms for one in self.subscriptions.values())
+        return max(every, default=0.0)
 
     @property
     def slower(self) -> str:
@@ -249,6 +257,8 @@ class Monitor:
                 continue
             requests.append(self._request(node, handle, item))
             asked.append((handle, item))
+        if requests and self.careful:
+            requests, asked = await self._scalars(requests, asked, now)
         if not requests:
             return
         wanted = ua.CreateMonitoredItemsParameters()
@@ -277,6 +287,25 @@ class Monitor:
                 self._refuse(handle, item, result.StatusCode.name, now)
         if unfiltered:
             await self._create(group, unfiltered, now)
+
+    async def _scalars(
+        self,
+        requests: Sequence[ua.MonitoredItemCreateRequest],
+        asked: Sequence[tuple[int, Item]],
+        now: float,
+    ) -> tuple[list[ua.MonitoredItemCreateRequest], list[tuple[int, Item]]]:
+        """Those that are not declared as arrays; the others are refused with the reason."""
+        ranks = await self.client.uaclient.read_attributes(
+            [request.ItemToMonitor.NodeId for request in requests], AttributeIds.ValueRank
+        )
+        kept = []
+        for request, pair, rank in zip(requests, asked, ranks, strict=True):
+            value = rank.Value.Value if rank.Value is not None else None
+            if isinstance(value, int) and value >= 0:
+                self._refuse(*pair, "an array, in a message that was too large", now)
+            else:
+                kept.append((request, pair))
+        return [request for request, _ in kept], [pair for _, pair in kept]
 
     def _request(self, node: ua.NodeId, handle: int, item: Item) -> ua.MonitoredItemCreateRequest:
         publishing_ms, asked_ms = self.config.intervals_of(item)

@@ -37,6 +37,15 @@ _BREATH_S: Final = 0.2
 """Pause after a refusal, so that a server that refuses at once is not asked in a tight loop."""
 _STORM_PER_S: Final = 50
 _SHED: Final = StatusCodes.BadTooManyPublishRequests
+TOO_LARGE: Final = "a message of the server is larger than we take: arrays are left out now"
+_TOO_LARGE: Final = frozenset(
+    (
+        StatusCodes.BadRequestTooLarge,
+        StatusCodes.BadResponseTooLarge,
+        StatusCodes.BadTcpMessageTooLarge,
+        StatusCodes.BadEncodingLimitsExceeded,
+    )
+)
 _GONE: Final = frozenset(
     (
         StatusCodes.BadNoSubscription,
@@ -386,6 +395,8 @@ class Publisher:
     def _refused(self, code: int) -> None:
         if code == _SHED:
             self._shrink()
+        elif code in _TOO_LARGE:
+            self._finish(TOO_LARGE)
         elif code in _GONE:
             self._finish(f"the server ended it ({ua.StatusCode(ua.UInt32(code)).name})")
         elif code != StatusCodes.BadTimeout:

@@ -369,6 +369,10 @@ _FAULTS: Final = {
         "the server has no session left",
         "close other clients, or wait until their sessions time out",
     ),
+    "BadMaxConnectionsReached": (
+        "the server has no session left",
+        "close other clients, or wait until their sessions time out",
+    ),
     "BadRequestTooLarge": (
         "the server sent a message above 64 MB",
         "take large arrays out of the mapping",

@@ -48,7 +48,7 @@ from connectors.opcua.ledger import Ledger
 from connectors.opcua.monitor import Monitor, Subscribed, chunks
 from connectors.opcua.nodes import resolve
 from connectors.opcua.pace import Pace
-from connectors.opcua.publishing import Publisher
+from connectors.opcua.publishing import TOO_LARGE, Publisher
 from connectors.opcua.recovery import (
     Hole,
     Kept,
@@ -228,7 +228,7 @@ class Source:
         self._identity: Identity | None = None
         self._ended = asyncio.Event()
         self._end_cause = self._lost_cause = ""
-        self._spoke = True
+        self._spoke, self._careful = True, False
         self._silence = (0.0, 0)
         self._keep = keep
         self._marks = Marks(keep.with_suffix(".marks")) if keep is not None else None
@@ -270,13 +270,14 @@ class Source:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if not stay:
+            self._kept = None
+            forget(self._keep)
         if self._marks is not None:
             self._marks.close()
-        if not stay:
-            forget(self._keep)
         self._tell_dropped()
         if self._state is EndpointState.CONNECTED:
-            self._cover(to_us=self._heard_us, alive=True)
+            self._cover(to_us=self._sure_us, alive=True)
         else:
             self._cover(to_us=self._park_now(), alive=False, cause=self._cause or cause)
         self._enter(EndpointState.OFFLINE, cause)
@@ -285,6 +286,16 @@ class Source:
     def covered_us(self) -> int:
         """Park time up to which coverage was told [us]."""
         return self._ledger.covered_us
+
+    @property
+    def _sure_us(self) -> int:
+        """Park time up to which all values have come [us].
+
+        What was sampled in the last interval before a message may lie in the next one.
+        """
+        monitor = self._monitor
+        behind_ms = monitor.behind_ms if monitor is not None else 0.0
+        return self._heard_us - round(behind_ms * 1000 * self._speed())
 
     def _bind(self, handles: range) -> None:
         for handle, item in zip(handles, self.config.items, strict=True):
@@ -336,6 +347,7 @@ class Source:
             await asyncio.gather(self._judging, return_exceptions=True)
             self._judging = None
         await self._publisher.stop()
+        self._heard_us = self._sure_us
         if whole:
             self._note()
         self._monitor, self._full_since = None, None
@@ -440,7 +452,9 @@ class Source:
         limits, profile = await read_limits(client), identity.profile
         budget_of(self.config.url).most = profile.sessions
         per_call = profile.call_for(limits.monitor)
-        monitor = Monitor(client, self.config, identity.namespaces, per_call, profile)
+        monitor = Monitor(
+            client, self.config, identity.namespaces, per_call, profile, self._careful
+        )
         # An outage that was not yet judged and this one are one.
         then = self._outage.then if self._outage is not None else self._decoder.present()
         since = self._silent_since()
@@ -569,7 +583,7 @@ class Source:
 
     def _alive(self) -> None:
         now = time.monotonic()
-        self._silence = (now - self._heard_at, self._heard_us)
+        self._silence = (now - self._heard_at, self._sure_us)
         self._heard_at = self._answered_at = now
         self._heard_us = self._park_now()
         self._spoke = True
@@ -597,6 +611,9 @@ class Source:
         if not self._ended.is_set():
             self._end_cause = "" if cause.startswith("connection lost") else cause
             self._lost_cause = cause
+            if cause == TOO_LARGE:
+                # It would come again in the same subscription.
+                self._careful, self._kept = True, None
             self._ended.set()
 
     def _lost_message(self, _: int, cause: str) -> None:
@@ -624,17 +641,19 @@ class Source:
 
     def _note(self) -> None:
         """Note up to where rows are stored, for the next connection or process; acknowledge."""
-        if self._kept is None or self._monitor is None:
+        if self._kept is None:
             return
         self._kept = replace(
             self._kept,
             lasts=self._publisher.lasts(),
-            heard_us=self._heard_us,
+            heard_us=self._sure_us,
             newest_us=self._decoder.newest_us,
             wall_s=time.time() - (time.monotonic() - self._heard_at),
         )
         if self._marks is not None:
             self._marks.note(self._kept)
+            if self._task is None:
+                self._marks.close()
         self._noted_at = time.monotonic()
         self._publisher.handed()
 
@@ -649,7 +668,7 @@ class Source:
             namespaces=identity.namespaces,
             subscriptions=tuple(monitor.subscriptions.values()),
             lasts=self._publisher.lasts(),
-            heard_us=self._heard_us,
+            heard_us=self._sure_us,
             newest_us=self._decoder.newest_us,
             wall_s=time.time(),
             stamp=time.time_ns(),
@@ -937,7 +956,7 @@ class Source:
         """The session is over, or did not begin: say up to when it was alive, and why not since."""
         if self._state is EndpointState.CONNECTED:
             self._tell_dropped()
-            self._cover(to_us=self._heard_us, alive=True, cause=self._alive_cause())
+            self._cover(to_us=self._sure_us, alive=True, cause=self._alive_cause())
             self._ledger.gaps += 1
             self._told_at = 0.0
         if self._state is not EndpointState.QUARANTINED or not cause.startswith(self._cause):
@@ -960,7 +979,7 @@ class Source:
     def _tell_alive(self, now: float, *, force: bool = False, cause: str = "") -> None:
         self._tell_dropped()
         if force or now - self._told_at >= self.settings.coverage_s:
-            self._cover(to_us=self._heard_us, alive=True, cause=cause or self._alive_cause())
+            self._cover(to_us=self._sure_us, alive=True, cause=cause or self._alive_cause())
             self._told_at = now
 
     def _alive_cause(self) -> str:
