@@ -368,7 +368,9 @@ class Gateway:
                 await asyncio.to_thread(work)
 
     async def _linger(self) -> None:
-        await asyncio.sleep(self.settings.idle_s)
+        # An endpoint that publishes every 10 ms is not to wait for one that does every second.
+        soon_s = min((source.linger_s for source in self._sources.values()), default=1.0)
+        await asyncio.sleep(min(self.settings.idle_s, soon_s))
         waiting = sum(len(source.rows) for source in self._sources.values())
         if self.settings.load_rows <= waiting < self.settings.batch_rows:
             await asyncio.sleep(self.settings.load_s - self.settings.idle_s)

@@ -86,6 +86,8 @@ _FROZEN_READ: Final = 50
 _SETTLE_INTERVALS: Final = 3
 _SETTLE_S: Final = 0.3
 _SILENT_INTERVALS: Final = 3.0
+_LINGER_PART: Final = 8.0
+"""Part of a publishing interval for which rows wait to share a batch."""
 _TICKET_TRIES: Final = 3
 
 
@@ -281,6 +283,12 @@ class Source:
         else:
             self._cover(to_us=self._park_now(), alive=False, cause=self._cause or cause)
         self._enter(EndpointState.OFFLINE, cause)
+
+    @property
+    def linger_s(self) -> float:
+        """Time its rows may wait for others without being late [s]."""
+        fastest = (self.config.intervals_of(item)[0] for item in self.config.items)
+        return min(fastest, default=self.config.publishing_ms) / 1000.0 / _LINGER_PART
 
     @property
     def covered_us(self) -> int:
