@@ -67,7 +67,7 @@ class Audit:
     """
 
     def __init__(self, nodes: int, mix: Mix, ticks: Ticks) -> None:
-        self._ticks = ticks
+        self.ticks = ticks
         self._kinds = kinds_of(np.arange(nodes, dtype=np.int64), mix)
         self._first: int | None = None
         self._seen = np.zeros((nodes, _GROWTH), np.uint8)
@@ -77,7 +77,7 @@ class Audit:
         """Check the rows of a sample batch."""
         node = batch.column("tag").to_numpy().astype(np.int64) - 1
         at_us = column_us(batch, "at").astype(np.int64)
-        tick, rest = np.divmod(at_us - self._ticks.zero_us, self._ticks.period_us)
+        tick, rest = np.divmod(at_us - self.ticks.zero_us, self.ticks.period_us)
         self.values += len(node)
         known = (node >= 0) & (node < len(self._kinds)) & (rest == 0) & (tick >= 0)
         status = batch.column("status").to_numpy()
@@ -150,7 +150,7 @@ class Audit:
     def verdict(self, coverage: Iterable[CoverageRow] = (), upto: int | None = None) -> Verdict:
         """All of it, the missing ones judged by the coverage rows that came with them."""
         missing = self.missing(upto)
-        at_us = self._ticks.zero_us + missing * self._ticks.period_us
+        at_us = self.ticks.zero_us + missing * self.ticks.period_us
         return Verdict(
             values=self.values,
             missing=len(missing),

@@ -17,6 +17,7 @@ from connectors.load.server import identifiers
 from connectors.load.values import NAMESPACE, Mix, Ticks
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.report import EndpointState
+from connectors.opcua.security import Pki
 from connectors.opcua.source import Source, SourceSettings
 from models.errors import Unavailable
 from twin.samples import column_us
@@ -61,18 +62,34 @@ class Taken:
 
 
 def config_of(
-    plant: Plant, *, publishing_ms: float, poll: bool = False, bridge_s: float = 10.0
+    plant: Plant,
+    *,
+    publishing_ms: float,
+    poll: bool = False,
+    bridge_s: float = 10.0,
+    policy: str = "None",
 ) -> EndpointConfig:
-    """An endpoint with every node of the plant; tag ids are node numbers plus one."""
+    """An endpoint with every node of the plant; tag ids are node numbers plus one.
+
+    A polled one is read at the publishing interval; a secure one is signed and encrypted.
+    """
     items = tuple(
         Item(tag=tag, namespace=NAMESPACE, identifier=identifier)
         for tag, identifier in enumerate(identifiers(plant.nodes), start=1)
     )
     period_ms = plant.ticks.period_us / 1000.0
     return EndpointConfig(
-        id="plc", url=plant.url, allow_insecure=True, sampling_ms=period_ms,
-        publishing_ms=publishing_ms, bridge_s=bridge_s, poll=poll, items=items,
-    )  # fmt: skip
+        id="plc",
+        url=plant.url,
+        policy=policy,
+        mode="None" if policy == "None" else "SignAndEncrypt",
+        allow_insecure=policy == "None",
+        sampling_ms=publishing_ms if poll else period_ms,
+        publishing_ms=publishing_ms,
+        bridge_s=bridge_s,
+        poll=poll,
+        items=items,
+    )
 
 
 class Taker:
@@ -84,16 +101,20 @@ class Taker:
         Endpoint.
     linger_s
         The pause; the gateway's own is 0.05 s [s].
+    pki
+        Certificates, for a secure endpoint.
     """
 
-    def __init__(self, config: EndpointConfig, linger_s: float) -> None:
+    def __init__(self, config: EndpointConfig, linger_s: float, pki: Pki | None = None) -> None:
         self._wake = asyncio.Event()
         self._linger_s = linger_s
         self.batches: list[tuple[int, pa.RecordBatch]] = []
         """Wall time it was made [us], and batch."""
         self.coverage: list[CoverageRow] = []
         self.rows = 0
-        self.source = Source(config, settings=SourceSettings(rows=2_000_000), wake=self._wake.set)
+        self.source = Source(
+            config, pki=pki, settings=SourceSettings(rows=2_000_000), wake=self._wake.set
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Taker":
@@ -142,25 +163,24 @@ class Taker:
 
 
 async def take(
-    plant: Plant, seconds: float, *, publishing_ms: float, linger_s: float, poll: bool = False
+    config: EndpointConfig, plant: Plant, seconds: float, *, linger_s: float, pki: Pki | None = None
 ) -> Taken:
     """Receive everything for a time; rows are kept, and audited when it is over.
 
     Parameters
     ----------
-    plant
-        Where from.
+    config, plant
+        Endpoint, and what it holds.
     seconds
         How long to measure, after all items have come twice [s].
-    publishing_ms, linger_s
-        Publishing interval [ms] and pause before a batch is made [s].
-    poll
-        Read in a cycle instead of subscribing.
+    linger_s
+        Pause before a batch is made [s].
+    pki
+        Certificates, for a secure endpoint.
     """
-    config = config_of(plant, publishing_ms=publishing_ms, poll=poll)
-    async with Taker(config, linger_s) as taker:
+    async with Taker(config, linger_s, pki) as taker:
         await taker.flowing(2 * plant.nodes)
-        await asyncio.sleep(2 * publishing_ms / 1000.0)
+        await asyncio.sleep(2 * config.publishing_ms / 1000.0)
         gc.collect()
         taker.collect()
         first, before = len(taker.batches), taker.rows
