@@ -25,6 +25,7 @@ from connectors.clock import ParkClock, wall_us
 from connectors.coverage import coverage_batch
 from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig
+from connectors.opcua.redundancy import Redundant
 from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus
 from connectors.opcua.security import Pki
 from connectors.opcua.source import Source, SourceSettings
@@ -158,9 +159,9 @@ class Gateway:
         )
         self._failpoint = failpoint
         self._window = Window()
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Source | Redundant] = {}
         self._disabled: dict[str, EndpointConfig] = {}
-        self._retired: list[Source] = []
+        self._retired: list[Source | Redundant] = []
         self._remembered: dict[str, dict[str, object]] = {}
         self._unstored: list[pa.RecordBatch] = []
         self._cache: dict[BatchId, pa.RecordBatch] = {}
@@ -243,22 +244,48 @@ class Gateway:
         was = self._remembered.get(config.id, {})
         covered, known = was.get("covered_us"), was.get("known")
         same = was.get("url") in (None, config.url)
-        source = Source(
+        source = self._made(
             config,
-            park_now=self._park_now,
-            pki=self._pki,
-            settings=self.settings.source,
-            wake=self._wake.set,
-            covered_us=covered if isinstance(covered, int) else None,
-            known=(str(known[0]), str(known[1])) if same and isinstance(known, list) else None,
-            absent=_absence(changed=running is not None, disabled=was_off),
-            keep=self._folder / "sessions" / f"{config.id}.json",
+            covered if isinstance(covered, int) else None,
+            (str(known[0]), str(known[1])) if same and isinstance(known, list) else None,
+            _absence(changed=running is not None, disabled=was_off),
         )
         self._sources[config.id] = source
         source.start()
         # At once: a process that dies before its first coverage row leaves a gap too.
         self._remember(source)
         self._write_state()
+
+    def _made(
+        self,
+        config: EndpointConfig,
+        covered_us: int | None,
+        known: tuple[str, str] | None,
+        absent: str,
+    ) -> Source | Redundant:
+        def one(alone: EndpointConfig, number: int, covered: int | None, why: str) -> Source:
+            name = f"{config.id}.{number}.json" if number else f"{config.id}.json"
+            return Source(
+                alone,
+                park_now=self._park_now,
+                pki=self._pki,
+                settings=self.settings.source,
+                wake=self._wake.set,
+                covered_us=covered,
+                known=None if number else known,
+                absent=why,
+                keep=self._folder / "sessions" / name,
+            )
+
+        if not config.spares:
+            return one(config, 0, covered_us, absent)
+        return Redundant(
+            config,
+            one,
+            covered_us=covered_us,
+            absent=absent,
+            failover_s=self.settings.source.silence_s,
+        )
 
     async def remove(self, endpoint: str) -> None:
         """Disconnect an endpoint and forget it.
@@ -276,7 +303,7 @@ class Gateway:
         self._remembered.pop(endpoint, None)
         self._write_state()
 
-    async def _retire(self, source: Source, cause: str) -> None:
+    async def _retire(self, source: Source | Redundant, cause: str) -> None:
         del self._sources[source.config.id]
         await source.stop(cause)
         self._retired.append(source)
@@ -504,7 +531,7 @@ class Gateway:
 
     # --- state ---
 
-    def _remember(self, source: Source) -> None:
+    def _remember(self, source: Source | Redundant) -> None:
         self._remembered[source.config.id] = {
             "covered_us": source.covered_us,
             "known": list(source.known) if source.known else None,

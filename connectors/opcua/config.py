@@ -58,6 +58,16 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What a mapping asks for its nodes; None takes the endpoint's."""
+
+    sampling_ms: float | None = None
+    publishing_ms: float | None = None
+    deadband: float = 0.0
+    deadband_percent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointConfig:
     """An endpoint and its items.
 
@@ -218,7 +228,7 @@ def endpoint_config(
         Address that takes the place of the file's, e.g. a demo's own port.
     """
     policy, _, mode = endpoint.security.partition("/")
-    rates = _sampling_rules(endpoint)
+    rates = _rules(endpoint)
     return EndpointConfig(
         id=endpoint.id,
         url=url or endpoint.url,
@@ -230,12 +240,18 @@ def endpoint_config(
         time_policy=endpoint.time_policy,
         sampling_ms=endpoint.sampling * 1000.0,
         publishing_ms=endpoint.publishing * 1000.0,
+        bridge_s=endpoint.bridge,
+        spares=endpoint.spares,
+        redundancy=endpoint.redundancy,
+        events=endpoint.events,
         items=items_of(rows, endpoint.id, rates),
     )
 
 
 def items_of(
-    rows: Iterable[TagRow], endpoint: str, rates: Mapping[re.Pattern[str], float] | None = None
+    rows: Iterable[TagRow],
+    endpoint: str,
+    rates: Mapping[re.Pattern[str], Rate] | None = None,
 ) -> tuple[Item, ...]:
     """Items of one endpoint, from open rows of the tag dictionary.
 
@@ -246,31 +262,43 @@ def items_of(
     endpoint
         Id of the endpoint.
     rates
-        Sampling interval [ms] of the nodes that match a pattern.
+        Intervals and deadband of the nodes that match a pattern.
     """
     found: list[Item] = []
     for row in rows:
         b = row.binding
         if b.endpoint != endpoint or row.valid_to_us is not None or not b.identifier:
             continue
-        rate = next((ms for p, ms in (rates or {}).items() if p.fullmatch(b.node)), None)
+        rate = next((r for p, r in (rates or {}).items() if p.fullmatch(b.node)), Rate())
         found.append(
             Item(
                 tag=row.tag,
                 namespace=b.namespace,
                 identifier=b.identifier,
                 scale=b.scale,
-                sampling_ms=rate,
+                sampling_ms=rate.sampling_ms,
+                publishing_ms=rate.publishing_ms,
+                deadband=rate.deadband,
+                deadband_percent=rate.deadband_percent,
             )
         )
     return tuple(found)
 
 
-def _sampling_rules(endpoint: Endpoint) -> dict[re.Pattern[str], float]:
-    rules: dict[re.Pattern[str], float] = {}
+def _rules(endpoint: Endpoint) -> dict[re.Pattern[str], Rate]:
+    rules: dict[re.Pattern[str], Rate] = {}
     for mapping in endpoint.map:
-        if mapping.sampling is None:
-            continue
-        pieces = re.split(r"\{\w+\}", mapping.match)
-        rules[re.compile("(.+?)".join(map(re.escape, pieces)))] = mapping.sampling * 1000.0
+        rate = Rate(
+            sampling_ms=_ms(mapping.sampling),
+            publishing_ms=_ms(mapping.publishing),
+            deadband=float(mapping.deadband.rstrip(" %") or 0.0),
+            deadband_percent=mapping.deadband.endswith("%"),
+        )
+        if rate != Rate():
+            pieces = re.split(r"\{\w+\}", mapping.match)
+            rules[re.compile("(.+?)".join(map(re.escape, pieces)))] = rate
     return rules
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000.0

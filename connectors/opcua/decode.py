@@ -336,9 +336,13 @@ def warm() -> None:
     """Load the compiled walk, once in a process: the first time takes seconds."""
     if not _warmed:
         _warmed.append(True)
-        decoder = Decoder(Rows(), "source", wall_us, 0)
+        rows = Rows()
+        decoder = Decoder(rows, "source", wall_us, 0)
         decoder.bind(1, Item(tag=1, namespace="", identifier="i=1"))
+        value = as_bytes(struct_to_binary(ua.DataValue(ua.Variant(1.0))))
         decoder.take([(1, ua.DataValue(ua.Variant(1.0)))])
+        decoder.take_history(value, 0, len(value), 1, 1)
+        rows.drain()
 
 
 def _handles(size: int, old: Handles | None = None) -> Handles:

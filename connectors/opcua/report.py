@@ -49,6 +49,8 @@ class EndpointStatus:
         Returns to the same subscriptions, messages had once more, and values of its history.
     profile
         Kind of server, where it is known; its limits are kept.
+    failovers
+        Times another of its redundant servers took the lead.
     """
 
     id: str
@@ -73,6 +75,7 @@ class EndpointStatus:
     republished: int = 0
     backfilled: int = 0
     profile: str = ""
+    failovers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ alive with cause ``frozen``, and the state shows the values as stale.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -228,7 +229,9 @@ class Source:
         )
         self._notifiers = Notifiers(config.events, on_event)
         self._identity: Identity | None = None
-        self._ended = asyncio.Event()
+        self._ended, self._active = asyncio.Event(), asyncio.Event()
+        self._active.set()
+        self._ready = False
         self._end_cause = self._lost_cause = ""
         self._spoke, self._careful = True, False
         self._silence = (0.0, 0)
@@ -285,6 +288,31 @@ class Source:
         self._enter(EndpointState.OFFLINE, cause)
 
     @property
+    def state(self) -> EndpointState:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def standing_by(self) -> bool:
+        """Whether it has a verified session and waits for the lead."""
+        return self._ready and not self._active.is_set()
+
+    def stand_by(self, *, waits: bool) -> None:
+        """From the next connection on, only keep a session and wait; or subscribe at once."""
+        if waits:
+            self._active.clear()
+        else:
+            self._active.set()
+
+    def take_lead(self, covered_us: int) -> None:
+        """Subscribe now, and tell what was covered from where the last leader stopped [us]."""
+        self._new, self._cause = False, self._cause or "failover"
+        self._ledger.covered_us = max(self._ledger.covered_us, covered_us)
+        self._heard_us = covered_us
+        self._ledger.take()
+        self._active.set()
+
+    @property
     def linger_s(self) -> float:
         """Time its rows may wait for others without being late [s]."""
         fastest = (self.config.intervals_of(item)[0] for item in self.config.items)
@@ -339,6 +367,7 @@ class Source:
             self._ended.clear()
             self._end_cause, self._spoke = "", True
             self._answered_at = self._heard_at = time.monotonic()
+            await self._wait_for_lead(client)
             if self.config.poll:
                 await self._poll(client, identity)
             else:
@@ -347,6 +376,27 @@ class Source:
                 await self._watch(client)
         finally:
             await self._part(client, whole=whole)
+
+    async def _wait_for_lead(self, client: Client) -> None:
+        """Keep a verified session open until it is wanted.
+
+        Raises
+        ------
+        Unavailable
+            When the connection is lost.
+        """
+        self._ready = True
+        try:
+            while not self._active.is_set():
+                await self._probe(client)
+                silent_s = time.monotonic() - self._answered_at
+                if not is_open(client) or silent_s > self.settings.silence_s:
+                    raise Unavailable("connection lost")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.settings.probe_s):
+                        await self._active.wait()
+        finally:
+            self._ready = False
 
     async def _part(self, client: Client, *, whole: bool) -> None:
         """End a session: leave it to be taken up, or close it."""

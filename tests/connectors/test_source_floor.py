@@ -276,8 +276,9 @@ async def test_values_the_server_dropped_are_counted_and_told(plc, tmp_path):
         assert "overflowed" in told["cause"]
 
 
-async def test_while_our_buffer_is_full_the_server_keeps_the_values(plc, tmp_path):
+async def test_while_our_buffer_is_full_the_server_keeps_the_values(plc, tmp_path, monkeypatch):
     receiver = Receiver()
+    monkeypatch.setattr("connectors.opcua.source._LINGER_PART", 0.01)
     tiny = SourceSettings(**{**_fields(QUICK), "rows": 5})
     slow = GatewaySettings(idle_s=0.5, load_s=0.5, source=tiny)
     await plc.add("urn:a", "V", 0.0)
@@ -296,8 +297,11 @@ async def test_while_our_buffer_is_full_the_server_keeps_the_values(plc, tmp_pat
         assert not receiver.gaps()
 
 
-async def test_what_neither_our_buffer_nor_the_servers_queue_holds_is_a_gap(plc, tmp_path):
+async def test_what_neither_our_buffer_nor_the_servers_queue_holds_is_a_gap(
+    plc, tmp_path, monkeypatch
+):
     receiver = Receiver()
+    monkeypatch.setattr("connectors.opcua.source._LINGER_PART", 0.01)
     tiny = SourceSettings(**{**_fields(QUICK), "rows": 5})
     slow = GatewaySettings(idle_s=0.6, load_s=0.6, source=tiny)
     await plc.add("urn:a", "V", 0.0)
