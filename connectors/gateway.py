@@ -25,6 +25,7 @@ from connectors.clock import ParkClock, wall_us
 from connectors.coverage import CoverageRow, coverage_batch, is_coverage
 from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig
+from connectors.opcua.redundancy import Redundant
 from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus
 from connectors.opcua.security import Pki
 from connectors.opcua.source import Source, SourceSettings
@@ -162,9 +163,9 @@ class Gateway:
         )
         self._failpoint = failpoint
         self._window = Window()
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Source | Redundant] = {}
         self._disabled: dict[str, EndpointConfig] = {}
-        self._retired: list[Source] = []
+        self._retired: list[Source | Redundant] = []
         self._remembered: dict[str, dict[str, object]] = {}
         self._unstored: list[pa.RecordBatch] = []
         self._cache: dict[BatchId, pa.RecordBatch] = {}
@@ -210,8 +211,11 @@ class Gateway:
         async with self._changing:
             self._stopped = True
             sources = list(self._sources.values())
-            # All at once: a silent endpoint takes seconds to say goodbye to.
-            ends = await asyncio.gather(*(s.stop() for s in sources), return_exceptions=True)
+            # All at once: a silent endpoint takes seconds to say goodbye to. Their sessions stay,
+            # for the next process to take them up.
+            ends = await asyncio.gather(
+                *(s.stop(stay=True) for s in sources), return_exceptions=True
+            )
             for end in ends:
                 if isinstance(end, Exception):
                     _log.error("an endpoint did not stop cleanly", exc_info=end)
@@ -272,21 +276,48 @@ class Gateway:
         was = self._remembered.get(config.id, {})
         covered, known = was.get("covered_us"), was.get("known")
         same = was.get("url") in (None, config.url)
-        source = Source(
+        source = self._made(
             config,
-            park_now=self._park_now,
-            pki=self._pki,
-            settings=self.settings.source,
-            wake=self._wake.set,
-            covered_us=covered if isinstance(covered, int) else None,
-            known=(str(known[0]), str(known[1])) if same and isinstance(known, list) else None,
-            absent=absent,
+            covered if isinstance(covered, int) else None,
+            (str(known[0]), str(known[1])) if same and isinstance(known, list) else None,
+            absent,
         )
         self._sources[config.id] = source
         source.start()
         # At once: a process that dies before its first coverage row leaves a gap too.
         self._remember(source)
         self._write_state()
+
+    def _made(
+        self,
+        config: EndpointConfig,
+        covered_us: int | None,
+        known: tuple[str, str] | None,
+        absent: str,
+    ) -> Source | Redundant:
+        def one(alone: EndpointConfig, number: int, covered: int | None, why: str) -> Source:
+            name = f"{config.id}.{number}.json" if number else f"{config.id}.json"
+            return Source(
+                alone,
+                park_now=self._park_now,
+                pki=self._pki,
+                settings=self.settings.source,
+                wake=self._wake.set,
+                covered_us=covered,
+                known=None if number else known,
+                absent=why,
+                keep=self._folder / "sessions" / name,
+            )
+
+        if not config.spares:
+            return one(config, 0, covered_us, absent)
+        return Redundant(
+            config,
+            one,
+            covered_us=covered_us,
+            absent=absent,
+            failover_s=self.settings.source.silence_s,
+        )
 
     async def remove(self, endpoint: str) -> None:
         """Disconnect an endpoint and forget it.
@@ -321,7 +352,7 @@ class Gateway:
                 await self._retire(source, cause)
                 self._start(source.config, cause)
 
-    async def _retire(self, source: Source, cause: str) -> None:
+    async def _retire(self, source: Source | Redundant, cause: str) -> None:
         del self._sources[source.config.id]
         await source.stop(cause)
         self._retired.append(source)
@@ -422,7 +453,9 @@ class Gateway:
                     _log.warning("buffer not synced", extra={"fault": str(fault)})
 
     async def _linger(self) -> None:
-        await asyncio.sleep(self.settings.idle_s)
+        # An endpoint that publishes every 10 ms is not to wait for one that does every second.
+        soon_s = min((source.linger_s for source in self._sources.values()), default=1.0)
+        await asyncio.sleep(min(self.settings.idle_s, soon_s))
         waiting = sum(len(source.rows) for source in self._sources.values())
         if self.settings.load_rows <= waiting < self.settings.batch_rows:
             await asyncio.sleep(self.settings.load_s - self.settings.idle_s)
@@ -432,7 +465,7 @@ class Gateway:
         if not self._store_unstored():
             return
         sources = [*self._sources.values(), *self._retired]
-        batches = [source.rows.drain() for source in sources if len(source.rows)]
+        batches = [source.drain() for source in sources if len(source.rows)]
         if batches:
             table = pa.Table.from_batches(batches, SAMPLES).combine_chunks()
             self._unstored.extend(table.to_batches(max_chunksize=self.settings.batch_rows))
@@ -440,7 +473,9 @@ class Gateway:
         if covered:
             self._unstored.append(coverage_batch(covered))
         self._retired.clear()
-        self._store_unstored()
+        if self._store_unstored():
+            for source in sources:
+                source.handed()
         if covered:
             for source in self._sources.values():
                 self._remember(source)
@@ -649,7 +684,7 @@ class Gateway:
 
     # --- state ---
 
-    def _remember(self, source: Source) -> None:
+    def _remember(self, source: Source | Redundant) -> None:
         self._remembered[source.config.id] = {
             "covered_us": source.covered_us,
             "known": list(source.known) if source.known else None,

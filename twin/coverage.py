@@ -17,6 +17,10 @@ GAPS_KEPT: Final = 64
 GAP: Final = np.dtype([("start_us", np.int64), ("end_us", np.int64)])
 """A gap [start, end)."""
 
+RECOVERED: Final = "recovered"
+"""A row that is alive and whose cause begins so takes back the gaps it covers: the values of that
+time came after all, from the server's queues or its history."""
+
 HEARD: Final = np.dtype(
     [("begin", np.int64), ("end", np.int64), ("until_us", np.int64), ("gap", np.bool_)], align=True
 )
@@ -48,8 +52,12 @@ class EndpointCoverage:
         self.gaps: list[tuple[int, int]] = []
 
     def add(self, start_us: int, end_us: int, *, alive: bool, cause: str, lost: int) -> None:
-        """Fold one row. Rows may overlap and come late; a gap once claimed stays claimed."""
+        """Fold one row. Rows may overlap and come late; a gap once claimed stays claimed, unless a
+        row says that its values were recovered.
+        """
         self.lost += lost
+        if alive and cause.startswith(RECOVERED):
+            self.gaps = _without(self.gaps, start_us, end_us)
         if not alive and end_us > start_us:
             self.gaps = _merged([*self.gaps, (start_us, end_us)])
         if self.alive is not None and end_us < self.until_us:
@@ -117,3 +125,14 @@ def _merged(gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
+
+
+def _without(gaps: Iterable[tuple[int, int]], start_us: int, end_us: int) -> list[tuple[int, int]]:
+    """What remains of disjoint, rising intervals outside of another one."""
+    left = []
+    for start, end in gaps:
+        if start < min(end, start_us):
+            left.append((start, min(end, start_us)))
+        if max(start, end_us) < end:
+            left.append((max(start, end_us), end))
+    return left

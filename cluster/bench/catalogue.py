@@ -15,6 +15,7 @@ BENCHES: Final[Mapping[str, str]] = MappingProxyType(
         "journal": "durable rows a second, beside DuckDB",
         "query": "latest, range and rollup beside DuckDB; nothing wrong is ever read",
         "ingest": "OPC UA server to journal: values a second, CPU per value, latency",
+        "opcua": "OPC UA connector beside asyncua and node-opcua: CPU, latency, outages",
         "whatif": "parts a second beside SimPy; a what-if of the demo park",
         "live": "bytes a second per browser, time to build a frame",
         "crash": "kill -9 under load: what is lost, how long it is away",

@@ -1,5 +1,6 @@
 """What a source needs to know about its endpoint."""
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ POLICIES = ("Aes256Sha256RsaPss", "Aes128Sha256RsaOaep", "Basic256Sha256")
 MODES = ("Sign", "SignAndEncrypt")
 REFERENCES = ("env:", "file:", "keyring:")
 TIME_POLICIES = ("source", "server", "receive")
+REDUNDANCIES = ("cold", "warm", "hot")
 _QUEUE_LEAST = 10
 """A queue of one publishing interval overflows as soon as a publish is late; ten hold a pause."""
 
@@ -30,8 +32,14 @@ class Item:
         Namespace URI and identifier with its type, e.g. ``s=L1.P01.Power``.
     scale
         The stored value is the source's times this.
-    sampling_ms
-        Sampling interval asked for [ms]; None takes the endpoint's.
+    sampling_ms, publishing_ms
+        Intervals asked for [ms]; None takes the endpoint's.
+    deadband
+        Least change that is sent, in the source's unit; 0 sends every change.
+    deadband_percent
+        The deadband is in percent of the node's range (EURange) instead.
+    writable_by
+        Roles that may write this node; by default nobody.
     """
 
     tag: int
@@ -39,11 +47,25 @@ class Item:
     identifier: str
     scale: float = 1.0
     sampling_ms: float | None = None
+    publishing_ms: float | None = None
+    deadband: float = 0.0
+    deadband_percent: bool = False
+    writable_by: frozenset[str] = frozenset()
 
     @property
     def node(self) -> str:
         """The node as files write it."""
         return f"nsu={self.namespace};{self.identifier}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What a mapping asks for its nodes; None takes the endpoint's."""
+
+    sampling_ms: float | None = None
+    publishing_ms: float | None = None
+    deadband: float = 0.0
+    deadband_percent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +91,20 @@ class EndpointConfig:
     sampling_ms, publishing_ms
         Intervals asked for [ms].
     queue_size
-        Queue of each item at the server; 0 computes it from the intervals and `queue_margin`.
+        Queue of each item at the server; 0 computes it from the intervals, `queue_margin` and
+        `bridge_s`.
+    bridge_s
+        Outage the server's queues should hold [s]; it may grant less.
+    spares
+        Addresses of redundant servers with the same nodes, in order of preference.
+    redundancy
+        ``cold``: a spare is asked when the first is lost; ``warm``: a session to it is kept open;
+        ``hot``: it is subscribed too, and what both tell is stored once.
+    events
+        Notifiers whose events are taken, as files write nodes (``i=2253`` is the server itself).
+    callable_by
+        Methods (``<object> <method>``, as files write nodes) and the roles that may call them; by
+        default none.
     poll
         Read in a cycle of `sampling_ms` instead of subscribing, for servers that cannot.
     enabled
@@ -94,6 +129,11 @@ class EndpointConfig:
     publishing_ms: float = 1000.0
     queue_size: int = 0
     queue_margin: float = 2.0
+    bridge_s: float = 10.0
+    spares: tuple[str, ...] = ()
+    redundancy: str = "cold"
+    events: tuple[str, ...] = ()
+    callable_by: tuple[tuple[str, frozenset[str]], ...] = ()
     poll: bool = False
     enabled: bool = True
     application_uri: str = ""
@@ -107,16 +147,20 @@ class EndpointConfig:
         InputError
             With the field at fault.
         """
-        if not re.fullmatch(r"opc\.tcp://[^\s/@]+:\d+(/\S*)?", self.url):
-            raise InputError(
-                f"{self.url!r} is no OPC UA address",
-                "write it like opc.tcp://10.0.4.21:4840, without user and password",
-                "url",
-            )
+        for field_, urls in (("url", (self.url,)), ("spares", self.spares)):
+            for url in urls:
+                if not re.fullmatch(r"opc\.tcp://[^\s/@]+:\d+(/\S*)?", url):
+                    raise InputError(
+                        f"{url!r} is no OPC UA address",
+                        "write it like opc.tcp://10.0.4.21:4840, without user and password",
+                        field_,
+                    )
+        if self.redundancy not in REDUNDANCIES:
+            raise InputError(f"{self.redundancy!r}", f"one of {REDUNDANCIES}", "redundancy")
         self._check_security()
         if self.time_policy not in TIME_POLICIES:
             raise InputError(f"{self.time_policy!r}", f"one of {TIME_POLICIES}", "time_policy")
-        for name in ("sampling_ms", "publishing_ms", "queue_margin"):
+        for name in ("sampling_ms", "publishing_ms", "queue_margin", "bridge_s"):
             value = getattr(self, name)
             if not math.isfinite(value) or value <= 0:
                 raise InputError(f"{value!r}", "must be above 0", name)
@@ -142,12 +186,31 @@ class EndpointConfig:
         """Policy and mode in one word, as the park file writes it."""
         return "None" if self.policy == "None" else f"{self.policy}/{self.mode}"
 
-    def queue_for(self, sampling_ms: float) -> int:
-        """Queue size to ask for: what one publishing interval brings, times the margin."""
+    def intervals_of(self, item: Item) -> tuple[float, float]:
+        """Publishing and sampling interval to ask for [ms]."""
+        return (
+            item.publishing_ms or self.publishing_ms,
+            item.sampling_ms or self.sampling_ms,
+        )
+
+    def queue_for(self, sampling_ms: float, publishing_ms: float | None = None) -> int:
+        """Queue size to ask for: what an interval brings, times the margin, or the bridge time."""
         if self.queue_size:
             return self.queue_size
-        needed = math.ceil(self.publishing_ms / max(sampling_ms, 1.0))
-        return max(_QUEUE_LEAST, math.ceil(needed * self.queue_margin))
+        per = max(sampling_ms, 1.0)
+        needed = math.ceil((publishing_ms or self.publishing_ms) / per)
+        bridge = math.ceil(self.bridge_s * 1000.0 / per)
+        return max(_QUEUE_LEAST, math.ceil(needed * self.queue_margin), bridge)
+
+    @property
+    def digest(self) -> str:
+        """Stands for everything a subscription rests on: the same digest may take it up again."""
+        told = (self.sampling_ms, self.publishing_ms, self.queue_size, self.bridge_s, self.events)
+        items = [
+            (i.tag, i.node, i.sampling_ms, i.publishing_ms, i.deadband, i.deadband_percent)
+            for i in self.items
+        ]
+        return hashlib.sha256(repr((self.url, self.security, told, items)).encode()).hexdigest()
 
 
 def check_login(config: EndpointConfig) -> None:
@@ -196,7 +259,7 @@ def endpoint_config(
         Address that takes the place of the file's, e.g. a demo's own port.
     """
     policy, _, mode = endpoint.security.partition("/")
-    rates = _sampling_rules(endpoint)
+    rates = _rules(endpoint)
     return EndpointConfig(
         id=endpoint.id,
         url=url or endpoint.url,
@@ -210,12 +273,18 @@ def endpoint_config(
         time_policy=endpoint.time_policy,
         sampling_ms=endpoint.sampling * 1000.0,
         publishing_ms=endpoint.publishing * 1000.0,
+        bridge_s=endpoint.bridge,
+        spares=endpoint.spares,
+        redundancy=endpoint.redundancy,
+        events=endpoint.events,
         items=items_of(rows, endpoint.id, rates),
     )
 
 
 def items_of(
-    rows: Iterable[TagRow], endpoint: str, rates: Mapping[re.Pattern[str], float] | None = None
+    rows: Iterable[TagRow],
+    endpoint: str,
+    rates: Mapping[re.Pattern[str], Rate] | None = None,
 ) -> tuple[Item, ...]:
     """Items of one endpoint, from open rows of the tag dictionary.
 
@@ -226,31 +295,43 @@ def items_of(
     endpoint
         Id of the endpoint.
     rates
-        Sampling interval [ms] of the nodes that match a pattern.
+        Intervals and deadband of the nodes that match a pattern.
     """
     found: list[Item] = []
     for row in rows:
         b = row.binding
         if b.endpoint != endpoint or row.valid_to_us is not None or not b.identifier:
             continue
-        rate = next((ms for p, ms in (rates or {}).items() if p.fullmatch(b.node)), None)
+        rate = next((r for p, r in (rates or {}).items() if p.fullmatch(b.node)), Rate())
         found.append(
             Item(
                 tag=row.tag,
                 namespace=b.namespace,
                 identifier=b.identifier,
                 scale=b.scale,
-                sampling_ms=rate,
+                sampling_ms=rate.sampling_ms,
+                publishing_ms=rate.publishing_ms,
+                deadband=rate.deadband,
+                deadband_percent=rate.deadband_percent,
             )
         )
     return tuple(found)
 
 
-def _sampling_rules(endpoint: Endpoint) -> dict[re.Pattern[str], float]:
-    rules: dict[re.Pattern[str], float] = {}
+def _rules(endpoint: Endpoint) -> dict[re.Pattern[str], Rate]:
+    rules: dict[re.Pattern[str], Rate] = {}
     for mapping in endpoint.map:
-        if mapping.sampling is None:
-            continue
-        pieces = re.split(r"\{\w+\}", mapping.match)
-        rules[re.compile("(.+?)".join(map(re.escape, pieces)))] = mapping.sampling * 1000.0
+        rate = Rate(
+            sampling_ms=_ms(mapping.sampling),
+            publishing_ms=_ms(mapping.publishing),
+            deadband=float(mapping.deadband.rstrip(" %") or 0.0),
+            deadband_percent=mapping.deadband.endswith("%"),
+        )
+        if rate != Rate():
+            pieces = re.split(r"\{\w+\}", mapping.match)
+            rules[re.compile("(.+?)".join(map(re.escape, pieces)))] = rate
     return rules
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000.0

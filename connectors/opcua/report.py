@@ -43,6 +43,14 @@ class EndpointStatus:
         Coverage gaps since start, and values known to be lost.
     rejected
         Node ids the server refused, with the reason.
+    overflows
+        Values before which the server dropped others.
+    resumed, republished, backfilled
+        Returns to the same subscriptions, messages had once more, and values of its history.
+    profile
+        Kind of server, where it is known; its limits are kept.
+    failovers
+        Times another of its redundant servers took the lead.
     """
 
     id: str
@@ -62,6 +70,12 @@ class EndpointStatus:
     gaps: int = 0
     lost: int = 0
     rejected: dict[str, str] = field(default_factory=dict)
+    overflows: int = 0
+    resumed: int = 0
+    republished: int = 0
+    backfilled: int = 0
+    profile: str = ""
+    failovers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

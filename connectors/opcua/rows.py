@@ -1,17 +1,20 @@
 """A bounded columnar buffer between a decoder and the batches of the gateway."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from connectors.opcua.kernel import NO_TIME, Columns
 from twin.samples import SAMPLES, TIME, Origin
 
-NO_TIME: Final = -(2**63)
-"""Stands for a missing time in `Rows.server_at`."""
+__all__ = ["NO_TIME", "Dropped", "Rows"]
+
+NO_VALUE: Final = 1
+EXACT: Final = 2
+_FIRST: Final = 1024
 
 
 @dataclass(slots=True)
@@ -30,72 +33,112 @@ class Dropped:
         self.to_us = at_us
 
 
-@dataclass(slots=True)
 class Rows:
-    """Columns of plain lists: appending costs tens of nanoseconds, and one Arrow batch per drain.
-
-    A decoder appends to the lists itself (one call per value would cost more than the value) and
-    checks `room` once per message.
+    """Columns a decoder writes into, handed over as one Arrow batch per drain.
 
     Parameters
     ----------
     limit
         Rows kept at most; the rest is dropped and counted in `dropped`.
+
+    Attributes
+    ----------
+    columns
+        Columns, of which the first ``len(rows)`` count; texts, in any order of rows, of which the
+        first `texts` count. A missing time is `NO_TIME`.
+    text_data
+        Bytes of the texts.
     """
 
-    limit: int = 200_000
-    tag: list[int] = field(default_factory=list)
-    at: list[int] = field(default_factory=list)
-    server_at: list[int] = field(default_factory=list)
-    """`NO_TIME` where there is none."""
-    seen_at: list[int] = field(default_factory=list)
-    value: list[float] = field(default_factory=list)
-    status: list[int] = field(default_factory=list)
-    null: set[int] = field(default_factory=set)
-    """Rows without a value."""
-    exact: dict[int, int] = field(default_factory=dict)
-    """Row number → exact integer, for the few that float64 cannot hold."""
-    text: dict[int, str] = field(default_factory=dict)
-    """Row number → text."""
-    dropped: Dropped = field(default_factory=Dropped)
+    def __init__(self, limit: int = 200_000) -> None:
+        self.limit = limit
+        self.dropped = Dropped()
+        self._n = 0
+        self.texts = 0
+        """Texts there are."""
+        self.text_data = np.empty(_FIRST, np.uint8)
+        self.columns = _columns(min(_FIRST, limit))
 
     def __len__(self) -> int:
-        return len(self.tag)
+        return self._n
 
     @property
     def room(self) -> int:
         """Rows that still find a place."""
-        return self.limit - len(self.tag)
+        return self.limit - self._n
+
+    def reserve(self, count: int, text_bytes: int) -> None:
+        """Make room for `count` rows more, which must not exceed `room`, and for their texts."""
+        have, need = len(self.columns.tag), self._n + count
+        if need > have:
+            size = max(need, min(2 * have, self.limit))
+            longer = _columns(size)
+            _copy(self.columns, longer, have)
+            self.columns = longer
+        used = self._text_bytes()
+        if used + text_bytes > len(self.text_data):
+            data = np.empty(2 * (used + text_bytes), np.uint8)
+            data[:used] = self.text_data[:used]
+            self.text_data = data
+
+    def _text_bytes(self) -> int:
+        return int(self.columns.text_end[self.texts - 1]) if self.texts else 0
+
+    def wrote(self, rows: int, texts: int) -> None:
+        """Count rows written behind the last one, and the texts there are now."""
+        self._n += rows
+        self.texts = texts
+
+    def put_text(self, row: int, text: bytes) -> None:
+        """Give a row its text (UTF-8)."""
+        self.reserve(0, len(text))
+        start = self._text_bytes()
+        self.text_data[start : start + len(text)] = np.frombuffer(text, np.uint8)
+        self.columns.text_row[self.texts] = row
+        self.columns.text_end[self.texts] = start + len(text)
+        self.texts += 1
 
     def drain(self) -> pa.RecordBatch:
         """Everything as one sample batch; the buffer is empty afterwards."""
-        n = len(self.tag)
-        server = np.array(self.server_at, np.int64)
-        columns = [
-            pa.array(np.array(self.tag, np.int32)),
-            pa.array(np.array(self.at, np.int64)).view(TIME),
-            pa.array(server, mask=server == NO_TIME).view(TIME),
-            pa.array(np.array(self.seen_at, np.int64)).view(TIME),
-            pa.array(np.array(self.value, np.float64), mask=self._no_value(n)),
-            sparse(self.exact, n, pa.int64()),
-            sparse(self.text, n, pa.string()),
-            pa.array(np.array(self.status, np.uint32)),
-            pa.array(np.full(n, int(Origin.MEASURED), np.uint8)),
-        ]
-        batch = pa.record_batch(columns, schema=SAMPLES)
-        for column in (self.tag, self.at, self.server_at, self.seen_at, self.value, self.status):
-            column.clear()
-        self.exact.clear()
-        self.text.clear()
-        self.null.clear()
+        n = self._n
+        of = _columns(n)
+        _copy(self.columns, of, n)
+        batch = pa.record_batch(
+            [
+                pa.array(of.tag),
+                pa.array(of.at).view(TIME),
+                pa.array(of.server_at, mask=of.server_at == NO_TIME).view(TIME),
+                pa.array(of.seen_at).view(TIME),
+                _masked(of.value, of.flag == NO_VALUE, pa.float64()),
+                _masked(of.exact, of.flag != EXACT, pa.int64()),
+                self._text_column(n),
+                pa.array(of.status),
+                pa.array(np.full(n, int(Origin.MEASURED), np.uint8)),
+            ],
+            schema=SAMPLES,
+        )
+        self._n = 0
+        self.texts = 0
         return batch
 
-    def _no_value(self, n: int) -> npt.NDArray[np.bool_] | None:
-        if not self.null:
-            return None
-        mask = np.zeros(n, np.bool_)
-        mask[list(self.null)] = True
-        return mask
+    def _text_column(self, n: int) -> pa.Array:
+        """Texts, each checked to be UTF-8; a byte that is none becomes a question mark."""
+        k = self.texts
+        if not k:
+            return pa.nulls(n, pa.string())
+        ends = np.zeros(k + 1, np.int32)
+        ends[1:] = self.columns.text_end[:k]
+        texts = pa.StringArray.from_buffers(
+            k, pa.py_buffer(ends), pa.py_buffer(self.text_data[: self._text_bytes()].copy())
+        )
+        try:
+            texts.validate(full=True)
+        except pa.ArrowInvalid:
+            raw = [_readable(text) for text in texts.cast(pa.binary()).to_pylist()]
+            texts = pa.array(raw, pa.string())
+        which = np.full(n, -1, np.int64)
+        which[self.columns.text_row[:k]] = np.arange(k)
+        return texts.take(pa.array(which, mask=which < 0))
 
     def take_dropped(self) -> Dropped:
         """What was dropped since the last call."""
@@ -103,14 +146,34 @@ class Rows:
         return dropped
 
 
-def sparse(known: Mapping[int, int] | Mapping[int, str], n: int, kind: pa.DataType) -> pa.Array:
-    """A column that is null but for a few rows.
+def _columns(size: int) -> Columns:
+    return Columns(
+        tag=np.empty(size, np.int32),
+        at=np.empty(size, np.int64),
+        server_at=np.empty(size, np.int64),
+        seen_at=np.empty(size, np.int64),
+        value=np.empty(size, np.float64),
+        exact=np.empty(size, np.int64),
+        status=np.empty(size, np.uint32),
+        flag=np.empty(size, np.uint8),
+        text_row=np.empty(size, np.int64),
+        text_end=np.empty(size, np.int64),
+    )
 
-    Made over numpy: from a list, pyarrow would first import pandas, if that is installed.
-    """
-    if not known:
-        return pa.nulls(n, kind)
-    column = np.full(n, None, np.object_)
-    for row, value in known.items():
-        column[row] = value
-    return pa.array(column, kind)
+
+def _copy(source: Columns, target: Columns, n: int) -> None:
+    for name in Columns._fields:
+        getattr(target, name)[:n] = getattr(source, name)[:n]
+
+
+def _masked(
+    column: npt.NDArray[np.generic], missing: npt.NDArray[np.bool_], kind: pa.DataType
+) -> pa.Array:
+    """A column with nulls where it says."""
+    if not missing.any():
+        return pa.array(column)
+    return pa.nulls(len(column), kind) if missing.all() else pa.array(column, mask=missing)
+
+
+def _readable(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -18,14 +19,21 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 
+from connectors.opcua.budget import Budget, Purpose, budget_of
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.guarded import GuardedClient, clock_remedy
+from connectors.opcua.hooks import Ticket, connect
+from connectors.opcua.hooks import leave as drop
+from connectors.opcua.profiles import Profile, profile_of
 from connectors.opcua.refusals import REFUSALS
 from connectors.opcua.security import Pki, fingerprint_of, first_certificate
 from connectors.opcua.users import log_in
 from models.errors import Refused, TwinError, Unavailable
 
 _log = logging.getLogger(__name__)
+
+_HELD: Final[WeakKeyDictionary[Client, tuple[Budget, Purpose]]] = WeakKeyDictionary()
+"""Sessions taken from a budget."""
 
 PRODUCT_URI: Final = "urn:parktwin"
 SESSION_TIMEOUT_MS: Final = 60_000
@@ -49,8 +57,8 @@ class Identity:
     ----------
     application_uri, product_uri
         ServerArray[0] and BuildInfo.ProductUri; empty when the server does not tell.
-    product
-        Product name and software version.
+    product, manufacturer
+        Product name and software version, and who makes it.
     started
         ServerStatus.StartTime; None when the server does not tell.
     namespaces
@@ -62,6 +70,12 @@ class Identity:
     product: str
     started: datetime | None
     namespaces: tuple[str, ...]
+    manufacturer: str = ""
+
+    @property
+    def profile(self) -> Profile:
+        """What servers of this kind allow."""
+        return profile_of(self.manufacturer, self.product, self.product_uri)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +200,38 @@ def _judged(pki: Pki, config: EndpointConfig, der: bytes, application_uri: str) 
         raise CertificateRefused(verdict.reason, verdict.remedy, verdict.fingerprint)
 
 
-async def open_session(config: EndpointConfig, pki: Pki | None, timeout_s: float) -> Client:
-    """A connected client with an activated session.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connected client with an active session, and whether that is the one of the ticket."""
+
+    client: Client
+    resumed: bool
+
+
+async def open_session(
+    config: EndpointConfig,
+    pki: Pki | None,
+    timeout_s: float,
+    purpose: Purpose = "browse",
+) -> Client:
+    """A connected client with an activated session of its own.
+
+    Raises
+    ------
+    TwinError
+        With cause and remedy, whatever went wrong.
+    """
+    return (await open_or_resume(config, pki, timeout_s, purpose, None)).client
+
+
+async def open_or_resume(
+    config: EndpointConfig,
+    pki: Pki | None,
+    timeout_s: float,
+    purpose: Purpose,
+    ticket: Ticket | None,
+) -> Opened:
+    """A connected client, with the session of a ticket if the server still knows it.
 
     Raises
     ------
@@ -195,17 +239,30 @@ async def open_session(config: EndpointConfig, pki: Pki | None, timeout_s: float
         With cause and remedy, whatever went wrong.
     """
     client = new_client(config.url, timeout_s)
+    await reserve(client, config.url, purpose, timeout_s)
     try:
         async with asyncio.timeout(timeout_s * 2):
             await secured(client, config, pki)
-            await client.connect()
+            return Opened(client, await connect(client, ticket, MAX_MESSAGE_BYTES))
     except BaseException as fault:
         await close(client)
         if isinstance(fault, TwinError) or not isinstance(fault, Exception):
             raise
         what, remedy = explain(fault)
         raise Unavailable(what, "; ".join(filter(None, (clock_remedy(client), remedy)))) from fault
-    return client
+
+
+async def reserve(client: Client, url: str, purpose: Purpose, timeout_s: float) -> None:
+    """Take a session of the server's budget for a client, until it is closed.
+
+    Raises
+    ------
+    Unavailable
+        When none becomes free in time.
+    """
+    budget = budget_of(url)
+    await budget.take(purpose, timeout_s)
+    _HELD[client] = (budget, purpose)
 
 
 async def close(client: Client) -> None:
@@ -215,6 +272,19 @@ async def close(client: Client) -> None:
             await client.disconnect()
     with contextlib.suppress(Exception):
         client.disconnect_socket()
+    _give_back(client)
+
+
+async def leave(client: Client) -> None:
+    """Close channel and socket, and leave the session with its subscriptions to be taken up."""
+    await drop(client)
+    _give_back(client)
+
+
+def _give_back(client: Client) -> None:
+    held = _HELD.pop(client, None)
+    if held is not None:
+        held[0].give_back(held[1])
 
 
 async def read_identity(client: Client) -> Identity:
@@ -228,9 +298,10 @@ async def read_identity(client: Client) -> Identity:
             ObjectIds.Server_ServerStatus_BuildInfo_ProductUri,
             ObjectIds.Server_ServerStatus_BuildInfo_ProductName,
             ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion,
+            ObjectIds.Server_ServerStatus_BuildInfo_ManufacturerName,
         ],
     )
-    namespaces, servers, started, product_uri, name, version = values
+    namespaces, servers, started, product_uri, name, version, manufacturer = values
     if not isinstance(namespaces, list):
         raise Unavailable("the server does not tell its namespaces", "update its firmware")
     server = servers[0] if isinstance(servers, list) and servers else ""
@@ -240,6 +311,7 @@ async def read_identity(client: Client) -> Identity:
         product=" ".join(str(part) for part in (name, version) if part),
         started=started if isinstance(started, datetime) else None,
         namespaces=tuple(str(uri or "") for uri in namespaces),
+        manufacturer=str(manufacturer or ""),
     )
 
 
@@ -272,6 +344,18 @@ _FAULTS: Final = {
     "BadTooManySessions": (
         "the server has no session left",
         "close other clients, or wait until their sessions time out",
+    ),
+    "BadMaxConnectionsReached": (
+        "the server has no session left",
+        "close other clients, or wait until their sessions time out",
+    ),
+    "BadRequestTooLarge": (
+        "the server sent a message above 64 MB",
+        "take large arrays out of the mapping",
+    ),
+    "BadTcpMessageTooLarge": (
+        "the server sent a message above 64 MB",
+        "take large arrays out of the mapping",
     ),
     "BadTcpEndpointUrlInvalid": ("the server knows no such address", "check the path of the url"),
     "BadTimeout": ("the server did not answer in time", "check the network and the server's load"),

@@ -1,11 +1,16 @@
 """One endpoint: connect, verify, subscribe, watch, and tell what was covered and what was not.
 
 The supervision is ours. asyncua's own reconnect resubscribes by namespace index (wrong tags after a
-server restart that numbers them differently) and its stale watchdog throws away queued data; so
-every loss ends the client, and every connect begins with a new one that reads the namespaces again.
+server restart that numbers them differently) and its stale watchdog throws away queued data; here
+neither runs, and every connect begins with a new client that reads the namespaces again.
 
 ``CONNECTING → CONNECTED → OFFLINE → CONNECTING …``, with ``QUARANTINED`` when a namespace is
 missing or another server answers at the address: then no value counts until it is as it was.
+
+**Loss and return.** A lost connection leaves the session at the server. The next one takes it up
+again, or else moves its subscriptions into a new session, has the messages sent meanwhile once more
+(Republish) and then the queues. When the subscriptions are gone, or their queues did not hold the
+outage, the server's history fills the gap; when it has none, the gap row says why.
 
 **Frozen.** A gateway in front of a dead PLC may answer Good for ever. When the source times of an
 endpoint, which used to move, have stood still for `SourceSettings.frozen_s` while the server's own
@@ -14,40 +19,63 @@ alive with cause ``frozen``, and the state shows the values as stale.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClientState
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from connectors.clock import ParkClock, RunningMedian, wall_us
+from connectors.clock import ParkClock, wall_us
 from connectors.coverage import CoverageRow
+from connectors.opcua.budget import budget_of
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.decode import Decoder
-from connectors.opcua.monitor import Monitor, chunks
+from connectors.opcua.decode import Decoder, Present, warm
+from connectors.opcua.events import EventSink, Notifiers, no_events
+from connectors.opcua.hooks import Encoded, is_open, send, send_encoded, ticket_of
+from connectors.opcua.kernel import Bytes
+from connectors.opcua.ledger import Ledger
+from connectors.opcua.monitor import Monitor, Subscribed, chunks
 from connectors.opcua.nodes import resolve
+from connectors.opcua.pace import Pace
+from connectors.opcua.publishing import TOO_LARGE, Publisher
+from connectors.opcua.recovery import (
+    Hole,
+    Kept,
+    Marks,
+    backfill,
+    bounded,
+    forget,
+    read_kept,
+    transfer,
+    without_ticket,
+)
 from connectors.opcua.report import EndpointState, EndpointStatus
 from connectors.opcua.rows import Rows
 from connectors.opcua.security import Pki
 from connectors.opcua.session import (
     Identity,
+    Opened,
     close,
     explain,
-    open_session,
+    leave,
+    open_or_resume,
     read_identity,
     read_limits,
     read_values,
 )
+from connectors.opcua.wire import Content, Notification, read_results
 from models.errors import InputError, TwinError, Unavailable
 from twin.samples import to_us
 
@@ -55,14 +83,13 @@ _log = logging.getLogger(__name__)
 
 CAUSE_FROZEN: Final = "frozen"
 _SUSPICIOUS_OFFSET_S: Final = 60.0
-_CLOCK_UNKNOWN_US: Final = 365 * 86_400 * 1_000_000
-"""A park clock in 1970 does not know its time."""
-_FROZEN_AFTER_MOVES: Final = 20
-_FROZEN_INTERVALS: Final = 20.0
 _FROZEN_READ: Final = 50
-_ASKED_AGAIN: Final = 10
-"""Messages asked for again at most; a longer hole is a gap at once."""
-_RATE_WINDOW_S: Final = 10.0
+_SETTLE_INTERVALS: Final = 3
+_SETTLE_S: Final = 0.3
+_SILENT_INTERVALS: Final = 3.0
+_LINGER_PART: Final = 8.0
+"""Part of a publishing interval for which rows wait to share a batch."""
+_TICKET_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +111,7 @@ class SourceSettings:
     frozen_s
         Source times that stand still for this long are suspicious [s]; 0 never.
     rows
-        Rows buffered at most before they are dropped and counted.
+        Rows buffered at most; while they are full the server's queues hold what comes.
     """
 
     timeout_s: float = 5.0
@@ -97,42 +124,36 @@ class SourceSettings:
     rows: int = 200_000
 
 
-@dataclass(slots=True)
-class Pace:
-    """What the messages of an endpoint tell about its speed and its clock."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """A time without values that is over, and still has to be judged.
 
-    counts: deque[tuple[float, int]] = field(default_factory=deque)
-    lag_us: RunningMedian = field(default_factory=lambda: RunningMedian(31))
-    source_offset_us: RunningMedian = field(default_factory=lambda: RunningMedian(31))
-    server_offset_us: RunningMedian = field(default_factory=lambda: RunningMedian(15))
-    moved_at: float = 0.0
-    moves: int = 0
-    interval_s: float = 0.0
+    Parameters
+    ----------
+    from_us, to_us
+        Park time of the last sign of life before it, and of the first after it [us].
+    seconds
+        How long it was by our own clock [s].
+    then
+        Where the decoder stood before it.
+    kept
+        Whether the same subscriptions went on after it.
+    how
+        In what way they went on, or why they did not.
+    judge_at
+        When the queues should have been emptied [monotonic s].
+    told
+        Whether a gap row was told for it.
+    """
 
-    def count(self, now: float, values: int) -> None:
-        """Note values that arrived [monotonic s]."""
-        self.counts.append((now, values))
-        while self.counts and self.counts[0][0] < now - _RATE_WINDOW_S:
-            self.counts.popleft()
-
-    def moved(self, now: float) -> None:
-        """Note that the newest source time went forward."""
-        if self.moves:
-            step = now - self.moved_at
-            self.interval_s += (step - self.interval_s) / min(self.moves, 50)
-        self.moves += 1
-        self.moved_at = now
-
-    def rate(self, now: float) -> float:
-        """Values per second over the window."""
-        recent = sum(n for at, n in self.counts if at >= now - _RATE_WINDOW_S)
-        return recent / _RATE_WINDOW_S
-
-    def stands_still(self, now: float, frozen_s: float) -> bool:
-        """Whether source times, which used to move, have stood still for suspiciously long."""
-        if not frozen_s or self.moves < _FROZEN_AFTER_MOVES:
-            return False
-        return now - self.moved_at > max(frozen_s, _FROZEN_INTERVALS * self.interval_s)
+    from_us: int
+    to_us: int
+    seconds: float
+    then: Present
+    kept: bool
+    how: str
+    judge_at: float
+    told: bool = True
 
 
 class Source:
@@ -156,6 +177,11 @@ class Source:
         Why nothing was read between `covered_us` and now.
     known
         Identity the server had when an earlier process last saw it: (application, product) URI.
+    keep
+        File for session and sequence numbers, so that the next process can take them up; None
+        keeps them in this process only.
+    on_event
+        Takes the events of the endpoint's notifiers.
     """
 
     def __init__(
@@ -169,39 +195,61 @@ class Source:
         covered_us: int | None = None,
         known: tuple[str, str] | None = None,
         absent: str = "gateway was not running",
+        keep: Path | None = None,
+        on_event: EventSink = no_events,
     ) -> None:
         self.config = config
         self.settings = settings or SourceSettings()
         self.rows = Rows(limit=self.settings.rows)
-        self.coverage: list[CoverageRow] = []
         self.known = known
         self._park_now, self._pki, self._wake = park_now, pki, wake
-        self._decoder = Decoder(
-            self.rows, config.time_policy, park_now, round(config.publishing_ms * 1000)
-        )
+        self._publishing_us = round(config.publishing_ms * 1000)
+        self._decoder = Decoder(self.rows, config.time_policy, park_now, self._publishing_us)
+        self._bind(range(1, len(config.items) + 1))
         self._state, self._cause = EndpointState.CONNECTING, ""
         self._since_us = wall_us()
         self._new, self._absent = covered_us is None, absent
-        self._covered_us = park_now() if covered_us is None else covered_us
+        self._ledger = Ledger(
+            config.id, park_now() if covered_us is None else covered_us, self._wake
+        )
         self._told_at = 0.0
         self._heard_at = 0.0
-        self._heard_us = self._covered_us
+        self._heard_us = self._ledger.covered_us
         self._answered_at = 0.0
         self._delay_s = self.settings.backoff_first_s
         self._rng = np.random.default_rng()
         self._pace = Pace()
         self._monitor: Monitor | None = None
+        self._publisher = Publisher(
+            take=self._on_message,
+            heard=self._alive,
+            lost=self._lost_message,
+            ended=self._end,
+            timeout_s=self.settings.timeout_s,
+        )
+        self._notifiers = Notifiers(config.events, on_event)
         self._identity: Identity | None = None
-        self._ended = asyncio.Event()
-        self._end_cause = ""
-        self._sequence: dict[int, int] = {}
-        self._missing: list[tuple[int, int]] = []
+        self._ended, self._active = asyncio.Event(), asyncio.Event()
+        self._active.set()
+        self._ready = False
+        self._end_cause = self._lost_cause = ""
+        self._spoke, self._careful = True, False
+        self._silence = (0.0, 0)
+        self._keep = keep
+        self._marks = Marks(keep.with_suffix(".marks")) if keep is not None else None
+        self._kept = _noted(keep, self._marks)
+        self._ticket_tries = 0
+        self._noted_at, self._kept_items = 0.0, 0
+        self._outage: Outage | None = None
+        self._judging: asyncio.Task[None] | None = None
+        self._full_since: tuple[float, int, Present] | None = None
+        self._resumes = self._backfilled = 0
         self._fresh = False
         self._frozen = False
         self._remark = ""
         self._overflows_told = 0
-        self._gaps = self._lost = 0
         self._polled = 0
+        self._leaving = True
         self._task: asyncio.Task[None] | None = None
 
     # --- life ---
@@ -209,28 +257,89 @@ class Source:
     def start(self) -> None:
         """Begin to connect, and keep trying until `stop`."""
         if not self._new:
-            self._cover(to_us=self._park_now(), alive=False, cause=self._absent)
+            self._ledger.cover(self._park_now(), alive=False, cause=self._absent)
         self._task = asyncio.create_task(self._supervise(), name=f"opcua {self.config.id}")
 
-    async def stop(self, cause: str = "gateway stopped") -> None:
-        """Disconnect and tell what was covered up to now."""
+    async def stop(self, cause: str = "gateway stopped", *, stay: bool = False) -> None:
+        """Disconnect and tell what was covered up to now.
+
+        Parameters
+        ----------
+        cause
+            Why.
+        stay
+            Leave the session at the server, for the next process to take up.
+        """
+        self._leaving = stay
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if not stay:
+            self._kept = None
+            forget(self._keep)
+        if self._marks is not None:
+            self._marks.close()
         self._tell_dropped()
         if self._state is EndpointState.CONNECTED:
-            self._cover(to_us=self._heard_us, alive=True)
+            self._cover(to_us=self._sure_us, alive=True)
         else:
             self._cover(to_us=self._park_now(), alive=False, cause=self._cause or cause)
         self._enter(EndpointState.OFFLINE, cause)
 
     @property
+    def state(self) -> EndpointState:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def standing_by(self) -> bool:
+        """Whether it has a verified session and waits for the lead."""
+        return self._ready and not self._active.is_set()
+
+    def stand_by(self, *, waits: bool) -> None:
+        """From the next connection on, only keep a session and wait; or subscribe at once."""
+        if waits:
+            self._active.clear()
+        else:
+            self._active.set()
+
+    def take_lead(self, covered_us: int) -> None:
+        """Subscribe now, and tell what was covered from where the last leader stopped [us]."""
+        self._new, self._cause = False, self._cause or "failover"
+        self._ledger.covered_us = max(self._ledger.covered_us, covered_us)
+        self._heard_us = covered_us
+        self._ledger.take()
+        self._active.set()
+
+    @property
+    def linger_s(self) -> float:
+        """Time its rows may wait for others without being late [s]."""
+        fastest = (self.config.intervals_of(item)[0] for item in self.config.items)
+        return min(fastest, default=self.config.publishing_ms) / 1000.0 / _LINGER_PART
+
+    @property
     def covered_us(self) -> int:
         """Park time up to which coverage was told [us]."""
-        return self._covered_us
+        return self._ledger.covered_us
+
+    @property
+    def _sure_us(self) -> int:
+        """Park time up to which all values have come [us].
+
+        What was sampled in the last interval before a message may lie in the next one.
+        """
+        monitor = self._monitor
+        behind_ms = monitor.behind_ms if monitor is not None else 0.0
+        return self._heard_us - round(behind_ms * 1000 * self._speed())
+
+    def _bind(self, handles: range) -> None:
+        for handle, item in zip(handles, self.config.items, strict=True):
+            self._decoder.bind(handle, item)
 
     async def _supervise(self) -> None:
+        # Before anything is subscribed: loading compiled code would let the first queues overflow.
+        await asyncio.to_thread(warm)
         while True:
             try:
                 await self._serve()
@@ -252,26 +361,114 @@ class Source:
 
     async def _serve(self) -> None:
         """One session, from connect to loss; returns or raises when it is over."""
-        client = await open_session(self.config, self._pki, self.settings.timeout_s)
+        opened, identity = await self._open()
+        client, whole = opened.client, False
         try:
             self._ended.clear()
-            self._end_cause = ""
+            self._end_cause, self._spoke = "", True
             self._answered_at = self._heard_at = time.monotonic()
-            identity = await read_identity(client)
-            self._verify(identity)
+            await self._wait_for_lead(client)
             if self.config.poll:
                 await self._poll(client, identity)
             else:
-                await self._subscribe(client, identity)
+                await self._subscribe(opened, identity)
+                whole = True
                 await self._watch(client)
         finally:
-            self._decoder.unbind_all()
-            self._monitor = None
-            self._sequence.clear()
-            if self._missing:
-                self._missing.clear()
-                self._lost_messages()
+            await self._part(client, whole=whole)
+
+    async def _wait_for_lead(self, client: Client) -> None:
+        """Keep a verified session open until it is wanted.
+
+        Raises
+        ------
+        Unavailable
+            When the connection is lost.
+        """
+        self._ready = True
+        try:
+            while not self._active.is_set():
+                await self._probe(client)
+                silent_s = time.monotonic() - self._answered_at
+                if not is_open(client) or silent_s > self.settings.silence_s:
+                    raise Unavailable("connection lost")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.settings.probe_s):
+                        await self._active.wait()
+        finally:
+            self._ready = False
+
+    async def _part(self, client: Client, *, whole: bool) -> None:
+        """End a session: leave it to be taken up, or close it."""
+        if self._judging is not None:
+            self._judging.cancel()
+            await asyncio.gather(self._judging, return_exceptions=True)
+            self._judging = None
+        await self._publisher.stop()
+        self._heard_us = self._sure_us
+        if whole:
+            self._note()
+        self._monitor, self._full_since = None, None
+        if whole and not self._spoke:
+            # Taken up, but silent: begin anew instead of taking it up for ever.
+            self._kept = None
             await close(client)
+        elif whole and self._leaving and not self._end_cause:
+            await leave(client)
+        elif is_open(client):
+            self._kept = None
+            await close(client)
+        else:
+            # The server ended it, or never had it whole.
+            self._kept = self._kept and without_ticket(self._kept)
+            await leave(client)
+
+    async def _open(self) -> tuple[Opened, Identity]:
+        """Connect, with the session of before if it is still there, and see who answers.
+
+        Raises
+        ------
+        TwinError
+            With the cause.
+        """
+        kept = self._kept
+        if kept is not None and (kept.digest, kept.url) != (self.config.digest, self.config.url):
+            kept = self._kept = None
+        ticket = kept.ticket if kept is not None else None
+        try:
+            opened = await open_or_resume(
+                self.config, self._pki, self.settings.timeout_s, "subscription", ticket
+            )
+            identity = await self._identified(opened.client)
+        except TwinError as fault:
+            if ticket is not None and not isinstance(fault.__cause__, OSError | TimeoutError):
+                self._ticket_tries += 1
+                if self._ticket_tries >= _TICKET_TRIES and kept is not None:
+                    self._kept, self._ticket_tries = without_ticket(kept), 0
+            raise
+        self._ticket_tries = 0
+        if opened.resumed and kept is not None and not kept.same_server(identity):
+            # A token given before a restart may be somebody else's now.
+            await leave(opened.client)
+            self._kept = without_ticket(kept)
+            return await self._open()
+        try:
+            self._verify(identity)
+        except TwinError:
+            await close(opened.client)
+            raise
+        return opened, identity
+
+    async def _identified(self, client: Client) -> Identity:
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await read_identity(client)
+        except BaseException as fault:
+            await leave(client)
+            if isinstance(fault, TwinError) or not isinstance(fault, Exception):
+                raise
+            what, remedy = explain(fault)
+            raise Unavailable(what, remedy) from fault
 
     def _verify(self, identity: Identity) -> None:
         """Let values count only when the server is the one that was registered.
@@ -308,102 +505,236 @@ class Source:
 
     # --- subscription ---
 
-    async def _subscribe(self, client: Client, identity: Identity) -> None:
-        limits = await read_limits(client)
+    async def _subscribe(self, opened: Opened, identity: Identity) -> None:
+        client, now = opened.client, time.monotonic()
+        limits, profile = await read_limits(client), identity.profile
+        budget_of(self.config.url).most = profile.sessions
+        per_call = profile.call_for(limits.monitor)
         monitor = Monitor(
-            client, self.config, identity.namespaces, limits.monitor, self._on_message
+            client, self.config, identity.namespaces, per_call, profile, self._careful
         )
-        self._monitor = monitor
-        handles = list(enumerate(self.config.items, start=1))
-        for handle, item in handles:
-            self._decoder.bind(handle, item)
+        # An outage that was not yet judged and this one are one.
+        then = self._outage.then if self._outage is not None else self._decoder.present()
+        since = self._silent_since()
+        going_on, how = await self._going_on(opened, identity)
+        publisher, items = self._publisher, list(enumerate(self.config.items, start=1))
+        publisher.attach(partial(_sent, client), [one.id for one in going_on])
         self._fresh = True
-        await monitor.start(handles, time.monotonic())
+        if going_on:
+            await self._catch_up(going_on)
+            await monitor.adopt(going_on, items, now)
+            await monitor.publish(enabled=True)
+        else:
+            await monitor.start(items, now)
+        await self._notifiers.start(client, monitor, identity.namespaces, going_on=bool(going_on))
+        self._monitor = monitor
+        publisher.start()
+        publisher.fit(self._pace.round_trip_s.value or 0.0, monitor.publishing_ms / 1000.0)
+        self._spoke = not going_on
+        pending = self._outage
         self._connected()
+        self._keep_session(client, identity, monitor)
+        if since is not None:
+            settle_s = _SETTLE_INTERVALS * monitor.publishing_ms / 1000.0 + _SETTLE_S
+            self._outage = Outage(
+                from_us=since[1],
+                to_us=self._heard_us,
+                seconds=time.time() - since[0],
+                then=then,
+                kept=bool(going_on) and (pending is None or pending.kept),
+                how=how,
+                judge_at=time.monotonic() + settle_s,
+            )
+            self._resumes += bool(going_on)
+
+    def _silent_since(self) -> tuple[float, int] | None:
+        """When values were last heard: wall time [s] and park time [us]; None when never."""
+        if self._outage is not None:
+            # Not yet judged: the two are one.
+            return time.time() - self._outage.seconds, self._outage.from_us
+        if self._kept is not None:
+            return self._kept.wall_s, self._kept.heard_us
+        if self._new:
+            return None
+        behind_s = (self._park_now() - self._heard_us) / 1e6 / self._speed()
+        return time.time() - behind_s, self._heard_us
+
+    async def _going_on(
+        self, opened: Opened, identity: Identity
+    ) -> tuple[tuple[Subscribed, ...], str]:
+        """Subscriptions of before that still run, and how; or none, and why not."""
+        kept = self._kept
+        if kept is None:
+            return (), "the server kept nothing"
+        if cause := kept.changed(identity):
+            return (), cause
+        if opened.resumed:
+            return kept.subscriptions, "in the same session"
+        if kept.subscriptions and kept.alive:
+            moved = await transfer(opened.client, kept)
+            if moved:
+                return moved, "in a new session"
+        return (), "the server no longer knew the subscriptions"
+
+    async def _catch_up(self, going_on: tuple[Subscribed, ...]) -> None:
+        """Have once more what was sent and never came; then the queues follow by themselves."""
+        kept = self._kept
+        for one in going_on:
+            if one.id not in self._publisher.streams:
+                self._publisher.follow(one.id, kept.lasts.get(one.id, 0) if kept else 0)
+        if self.config.time_policy == "receive" and kept is not None:
+            # Values that waited are as old as they say among themselves.
+            waited_us = round((time.time() - kept.wall_s) * 1e6)
+            self._decoder.spread_us = max(self._publishing_us, waited_us)
+        for one in going_on:
+            await self._publisher.catch_up(one.id)
 
     def _connected(self) -> None:
         """Values count from here on: close the gap."""
         self._tell_gap(final=True)
         self._heard_at = time.monotonic()
-        self._heard_us = max(self._park_now(), self._covered_us)
+        self._heard_us = max(self._park_now(), self._ledger.covered_us)
         self._delay_s = self.settings.backoff_first_s
         self._enter(EndpointState.CONNECTED, "")
 
-    def _on_message(self, message: ua.PublishResult) -> None:
-        """Take one message: count it as a sign of life, and put its values into the buffer."""
-        now = time.monotonic()
-        notification = message.NotificationMessage
-        parts = notification.NotificationData
-        if not parts:
-            self._alive(now)
-            return
-        self._check_sequence(int(message.SubscriptionId), int(notification.SequenceNumber))
-        for part in parts:
-            if isinstance(part, ua.DataChangeNotification):
-                items = part.MonitoredItems
-                self._take(((i.ClientHandle, i.Value) for i in items), len(items), now)
-                self._alive(now)
-            elif isinstance(part, ua.StatusChangeNotification):
-                self._end(f"the server ended the subscription ({part.Status.name})")
+    # --- messages ---
 
-    def _take(self, values: Iterable[tuple[int, ua.DataValue]], count: int, now: float) -> None:
-        decoder = self._decoder
+    def _on_message(self, message: Notification, body: Bytes) -> bool:
+        """Put the values of a message into the columns; false when they find no room now."""
+        self._was_silent()
+        count = sum(part.count for part in message.parts if part.content is Content.DATA)
+        if count > self.rows.room and len(self.rows):
+            if self._full_since is None:
+                self._full_since = (time.monotonic(), self._heard_us, self._decoder.present())
+            self._wake()
+            return False
+        for part in message.parts:
+            if part.content is Content.DATA:
+                self._took(
+                    partial(self._decoder.take_notified, body, part.start, part.stop, part.count)
+                )
+            elif part.content is Content.STATUS:
+                code = int.from_bytes(body[part.start : part.start + 4].tobytes(), "little")
+                name = ua.StatusCode(ua.UInt32(code)).name
+                self._end(f"the server ended the subscription ({name})")
+            elif part.content is Content.EVENTS:
+                self._notifiers.take(part, body)
+        return True
+
+    def _took(self, decode: Callable[[], int | None]) -> None:
+        """Decode, and note what the newest time says about the endpoint's pace."""
+        now, decoder = time.monotonic(), self._decoder
         before, taken = decoder.newest_us, decoder.taken
-        newest = decoder.take(values, count)
+        newest = decode()
         self._pace.count(now, decoder.taken - taken)
         if newest is not None and (before is None or newest > before):
             self._pace.moved(now)
             # The first message of a subscription carries old values, whose age is no lag.
-            if not self._fresh:
-                self._pace.source_offset_us.add(newest - self._park_now())
-                at_us = newest if self.config.time_policy == "source" else self.rows.at[-1]
-                self._pace.lag_us.add(self._park_now() - at_us)
+            if not self._fresh and self._outage is None:
+                park_us = self._park_now()
+                self._pace.source_offset_us.add(newest - park_us)
+                by_source = self.config.time_policy == "source" or not len(self.rows)
+                at_us = newest if by_source else int(self.rows.columns.at[len(self.rows) - 1])
+                self._pace.lag_us.add(park_us - at_us)
         self._fresh = False
         self._wake()
 
-    def _alive(self, now: float) -> None:
+    def _alive(self) -> None:
+        now = time.monotonic()
+        self._silence = (now - self._heard_at, self._sure_us)
         self._heard_at = self._answered_at = now
         self._heard_us = self._park_now()
+        self._spoke = True
+
+    def _was_silent(self) -> None:
+        """After a silence longer than the server's queues hold, judge what they dropped."""
+        (seconds, from_us), monitor = self._silence, self._monitor
+        if monitor is None or self._outage is not None or self._publisher.stalled:
+            return
+        longest_s = max(monitor.bridge_s or 0.0, _SILENT_INTERVALS * monitor.publishing_ms / 1000.0)
+        if seconds > longest_s:
+            self._outage = Outage(
+                from_us=from_us,
+                to_us=self._heard_us,
+                seconds=seconds,
+                then=self._decoder.present(),
+                kept=True,
+                how="after a pause",
+                judge_at=time.monotonic() + _SETTLE_S,
+                told=False,
+            )
 
     def _end(self, cause: str) -> None:
         """Have the session ended by the watcher."""
         if not self._ended.is_set():
-            self._end_cause = cause
+            self._end_cause = "" if cause.startswith("connection lost") else cause
+            self._lost_cause = cause
+            if cause == TOO_LARGE:
+                # It would come again in the same subscription.
+                self._careful, self._kept = True, None
             self._ended.set()
 
-    def _check_sequence(self, subscription: int, number: int) -> None:
-        """Notice messages the server sent and we did not get (Part 4, 5.14.1.1)."""
-        last = self._sequence.get(subscription)
-        self._sequence[subscription] = number
-        if last is None:
-            return
-        expected = last % 0xFFFF_FFFF + 1
-        if number - expected > _ASKED_AGAIN:
-            self._lost_messages()
-            return
-        self._missing.extend((subscription, missing) for missing in range(expected, number))
-
-    def _lost_messages(self) -> None:
+    def _lost_message(self, _: int, cause: str) -> None:
         """What the server sent since the last row told cannot be vouched for."""
-        self._gaps += 1
-        self._cover(to_us=self._heard_us, alive=False, cause="a message of the server was lost")
+        self._ledger.gaps += 1
+        self._cover(to_us=self._heard_us, alive=False, cause=cause)
+        if self._outage is not None:
+            self._outage = replace(self._outage, kept=False, how=cause)
 
-    async def _fetch_missing(self, client: Client) -> None:
-        """Ask for missing messages again; what the server no longer has becomes a gap."""
-        while self._missing:
-            subscription, number = self._missing[0]
-            try:
-                notification = await client.uaclient.session.republish(subscription, number)
-            except UaStatusCodeError:
-                del self._missing[0]
-                self._lost_messages()
-                continue
-            # Only now: when the connection is lost instead of an answer, it is still missing.
-            del self._missing[0]
-            for part in notification.NotificationData or ():
-                if isinstance(part, ua.DataChangeNotification):
-                    pairs = ((i.ClientHandle, i.Value) for i in part.MonitoredItems)
-                    self._take(pairs, len(part.MonitoredItems), time.monotonic())
+    # --- handing over ---
+
+    def drain(self) -> pa.RecordBatch:
+        """The rows so far as one batch; after `handed` their messages are acknowledged."""
+        batch = self.rows.drain()
+        self._publisher.drained()
+        if self._publisher.stalled:
+            self._publisher.go_on()
+            self._room_again()
+        return batch
+
+    def handed(self) -> None:
+        """Everything drained is stored: once that is noted, the server may forget it."""
+        if self._publisher.stored():
+            self._note()
+
+    def _note(self) -> None:
+        """Note up to where rows are stored, for the next connection or process; acknowledge."""
+        if self._kept is None:
+            return
+        self._kept = replace(
+            self._kept,
+            lasts=self._publisher.lasts(),
+            heard_us=self._sure_us,
+            newest_us=self._decoder.newest_us,
+            wall_s=time.time() - (time.monotonic() - self._heard_at),
+        )
+        if self._marks is not None:
+            self._marks.note(self._kept)
+            if self._task is None:
+                self._marks.close()
+        self._noted_at = time.monotonic()
+        self._publisher.handed()
+
+    def _keep_session(self, client: Client, identity: Identity, monitor: Monitor) -> None:
+        """Keep what it takes to take this session up again."""
+        self._kept = Kept(
+            url=self.config.url,
+            digest=self.config.digest,
+            ticket=ticket_of(client),
+            application_uri=identity.application_uri,
+            started=identity.started,
+            namespaces=identity.namespaces,
+            subscriptions=tuple(monitor.subscriptions.values()),
+            lasts=self._publisher.lasts(),
+            heard_us=self._sure_us,
+            newest_us=self._decoder.newest_us,
+            wall_s=time.time(),
+            stamp=time.time_ns(),
+        )
+        self._kept_items = monitor.accepted
+        if self._keep is not None:
+            self._kept.write(self._keep)
+        self._note()
 
     # --- watching ---
 
@@ -415,26 +746,18 @@ class Source:
         Unavailable
             With the cause, when it is over.
         """
-        async with client.uaclient.subscribe_state() as states:
-            lost = asyncio.create_task(states.wait_for_state(UaClientState.DISCONNECTED))
-            ended = asyncio.create_task(self._ended.wait())
+        while True:
+            ended = False
             try:
-                while True:
-                    await asyncio.wait(
-                        {lost, ended},
-                        timeout=self.settings.probe_s,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    # Of a lost connection asyncua also tells the subscriptions: look at it first.
-                    if lost.done() or client.state is not UaClientState.CONNECTED:
-                        raise Unavailable("connection lost")
-                    if ended.done():
-                        raise Unavailable(self._end_cause)
-                    await self._tick(client)
-            finally:
-                lost.cancel()
-                ended.cancel()
-                await asyncio.gather(lost, ended, return_exceptions=True)
+                async with asyncio.timeout(self.settings.probe_s):
+                    ended = await self._ended.wait()
+            except TimeoutError:
+                pass
+            if ended:
+                raise Unavailable(self._lost_cause)
+            if not is_open(client):
+                raise Unavailable("connection lost")
+            await self._tick(client)
 
     async def _tick(self, client: Client) -> None:
         await self._probe(client)
@@ -442,20 +765,61 @@ class Source:
         silent_s = now - max(self._heard_at, self._answered_at)
         if silent_s > self.settings.silence_s:
             raise Unavailable(f"no answer for {silent_s:.0f} s")
-        monitor = self._monitor
+        monitor, publisher = self._monitor, self._publisher
         if monitor is not None:
+            await self._regulate(monitor, now)
+            held_up = publisher.stalled and not publisher.paused
             allowed_s = 2 * monitor.silence_s + self.settings.silence_s
-            if monitor.accepted and now - self._heard_at > allowed_s:
+            if monitor.accepted and not held_up and now - self._heard_at > allowed_s:
                 raise Unavailable(f"the subscription is silent for {now - self._heard_at:.0f} s")
             await monitor.retry(now)
-            if self._missing:
-                await self._fetch_missing(client)
+            publisher.fit(self._pace.round_trip_s.value or 0.0, monitor.publishing_ms / 1000.0)
+            self._begin_judging(monitor, now)
+            if monitor.accepted != self._kept_items and self._identity is not None:
+                self._keep_session(client, self._identity, monitor)
+            elif now - self._noted_at > self.settings.probe_s:
+                self._note()
         await self._look_frozen(client, now)
         self._tell_alive(now)
 
+    async def _regulate(self, monitor: Monitor, now: float) -> None:
+        """While our buffer is full the server keeps the values; it must not forget us meanwhile."""
+        publisher, full = self._publisher, self._full_since
+        if full is not None and publisher.stalled and not publisher.paused:
+            lifetime_s = min((s.lifetime_s for s in monitor.subscriptions.values()), default=0.0)
+            if now - full[0] > lifetime_s / 4:
+                await monitor.publish(enabled=False)
+                publisher.paused = True
+                publisher.go_on()
+        elif publisher.paused and not publisher.stalled:
+            publisher.paused = False
+            await monitor.publish(enabled=True)
+            publisher.go_on()
+
+    def _room_again(self) -> None:
+        """Our buffer was full and is not any more: judge what the server's queues made of it."""
+        full, monitor = self._full_since, self._monitor
+        if full is None or self._publisher.stalled:
+            return
+        self._full_since = None
+        seconds = time.monotonic() - full[0]
+        bridge_s = monitor.bridge_s if monitor is not None else None
+        if bridge_s is None or seconds <= bridge_s or self._outage is not None:
+            return
+        self._outage = Outage(
+            from_us=full[1],
+            to_us=self._park_now(),
+            seconds=seconds,
+            then=full[2],
+            kept=True,
+            how="after the gateway's buffer was full",
+            judge_at=time.monotonic() + _SETTLE_S,
+            told=False,
+        )
+
     async def _probe(self, client: Client) -> None:
         """One read of the server's status, apart from the values; a failure is judged later."""
-        before_us = wall_us()
+        before_us, before = wall_us(), time.monotonic()
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 state, current = await read_values(
@@ -468,14 +832,16 @@ class Source:
         except (TimeoutError, UaStatusCodeError):
             return
         self._answered_at = time.monotonic()
+        self._pace.round_trip_s.add(self._answered_at - before)
         middle_us = (before_us + wall_us()) // 2
-        if isinstance(current, datetime):
-            self._pace.server_offset_us.add(to_us(current) - middle_us)
+        jumped = isinstance(current, datetime) and self._pace.clock(to_us(current) - middle_us)
         self._remark = (
             f"the server says it is {ua.ServerState(state).name}"
             if isinstance(state, int) and state
             else ""
         )
+        if jumped:
+            self._tell_alive(time.monotonic(), force=True, cause="the server's clock jumped")
 
     async def _look_frozen(self, client: Client, now: float) -> None:
         if not self._pace.stands_still(now, self.settings.frozen_s):
@@ -504,42 +870,133 @@ class Source:
         times = [to_us(v.SourceTimestamp) for v in values if v.SourceTimestamp is not None]
         return max(times, default=None)
 
+    # --- judging an outage ---
+
+    def _begin_judging(self, monitor: Monitor, now: float) -> None:
+        outage = self._outage
+        if outage is None or self._judging is not None or now < outage.judge_at:
+            return
+        if self._publisher.stalled or any(self._publisher.more.values()):
+            return
+        self._decoder.spread_us = self._publishing_us
+        self._judging = asyncio.create_task(self._judge(monitor, outage))
+        self._judging.add_done_callback(self._judged)
+
+    def _judged(self, task: asyncio.Task[None]) -> None:
+        self._judging = None
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            _log.warning("gap not filled", exc_info=fault, extra={"endpoint": self.config.id})
+            if is_open_state(self._state):
+                self._end(f"connection lost ({fault})")
+
+    async def _judge(self, monitor: Monitor, outage: Outage) -> None:
+        """Say what became of the values of an outage; fill from history what the server dropped."""
+        holes = self._holes(monitor, outage)
+        if not holes and not outage.told:
+            pass
+        elif not holes:
+            kept = f"the server kept the values, taken up {outage.how}"
+            self._ledger.recovered(
+                outage.from_us, outage.to_us, kept if outage.kept else "nothing had changed"
+            )
+        elif self.config.time_policy == "receive":
+            self._missed(outage, len(holes), "history has no receive time")
+        else:
+            filled = await backfill(
+                monitor.client,
+                self._decoder,
+                holes,
+                room=self._room_for,
+                timeout_s=self.settings.timeout_s,
+            )
+            self._backfilled += filled.values
+            self._wake()
+            if filled.failed:
+                reason = next(iter(filled.failed.values()))
+                self._missed(outage, len(filled.failed), reason)
+            else:
+                self._ledger.recovered(
+                    outage.from_us, outage.to_us, f"{filled.values} values of the server's history"
+                )
+        self._outage = None
+
+    def _missed(self, outage: Outage, items: int, reason: str) -> None:
+        why = (
+            f"{outage.seconds:.0f} s were more than the server's queues hold"
+            if outage.kept
+            else outage.how
+        )
+        self._ledger.missed(
+            outage.from_us, outage.to_us, f"{why}; {items} items not filled ({reason})"
+        )
+
+    def _holes(self, monitor: Monitor, outage: Outage) -> list[Hole]:
+        """Items that may have lost values, with the times between which they lie."""
+        holes = []
+        for one in monitor.subscriptions.values():
+            for handle, (size, held_s) in one.queues.items():
+                values, flooded, last_us, first_us = self._decoder.since(outage.then, handle)
+                # A queue that came back less than full dropped nothing.
+                full = values >= size and outage.seconds > held_s
+                if outage.kept and not full and not flooded:
+                    continue
+                after_us, before_us = bounded(last_us, first_us, outage.from_us, outage.to_us)
+                if before_us <= after_us:
+                    continue
+                item = self.config.items[handle - 1]
+                node = resolve(item.namespace, item.identifier, monitor.namespaces)
+                holes.append(Hole(handle=handle, node=node, after_us=after_us, before_us=before_us))
+        return holes
+
+    async def _room_for(self, count: int) -> None:
+        while count > self.rows.room and len(self.rows):
+            self._wake()
+            await asyncio.sleep(0.02)
+
     # --- polling ---
 
     async def _poll(self, client: Client, identity: Identity) -> None:
         """Read all items in a cycle, for servers without subscriptions."""
-        limits = await read_limits(client)
-        readable: list[tuple[int, ua.NodeId]] = []
-        for handle, item in enumerate(self.config.items, start=1):
+        limits, profile = await read_limits(client), identity.profile
+        readable = []
+        for item in self.config.items:
             try:
-                readable.append(
-                    (handle, resolve(item.namespace, item.identifier, identity.namespaces))
-                )
+                node = resolve(item.namespace, item.identifier, identity.namespaces)
             except InputError as fault:
                 self._decoder.unsupported[item.node] = str(fault)
                 continue
+            readable.append((item, node))
+        # The values of an answer have consecutive handles.
+        for handle, (item, _) in enumerate(readable, start=1):
             self._decoder.bind(handle, item)
+        requests, first = [], 1
+        for chunk in chunks(readable, profile.call_for(limits.read)):
+            requests.append((first, _read_of([node for _, node in chunk])))
+            first += len(chunk)
         self._polled = len(readable)
         self._connected()
-        period_s = self.config.sampling_ms / 1000.0
-        last: dict[int, tuple[object, ...]] = {}
+        period_s = profile.sampling_for(self.config.sampling_ms, len(readable)) / 1000.0
         next_probe = time.monotonic()
         while True:
             began = time.monotonic()
-            for chunk in chunks(readable, limits.read):
-                async with asyncio.timeout(self.settings.timeout_s):
-                    values = await client.uaclient.read_attributes(
-                        [node for _, node in chunk], AttributeIds.Value
-                    )
-                news = _changed(((h, v) for (h, _), v in zip(chunk, values, strict=True)), last)
-                self._take(news, len(news), time.monotonic())
-                self._alive(time.monotonic())
+            for handle, request in requests:
+                await self._read(client, handle, request)
             if began >= next_probe:
                 next_probe = began + self.settings.probe_s
                 await self._probe(client)
                 await self._look_frozen(client, began)
                 self._tell_alive(began)
             await asyncio.sleep(max(0.0, began + period_s - time.monotonic()))
+
+    async def _read(self, client: Client, first: int, request: Encoded) -> None:
+        """Read one chunk of items."""
+        body = await send_encoded(client, request, self.settings.timeout_s)
+        found = read_results(body)
+        await self._room_for(found.count)
+        self._took(
+            partial(self._decoder.take_read, body, found.start, found.stop, found.count, first)
+        )
+        self._alive()
 
     # --- telling ---
 
@@ -557,8 +1014,8 @@ class Source:
         """The session is over, or did not begin: say up to when it was alive, and why not since."""
         if self._state is EndpointState.CONNECTED:
             self._tell_dropped()
-            self._cover(to_us=self._heard_us, alive=True, cause=self._alive_cause())
-            self._gaps += 1
+            self._cover(to_us=self._sure_us, alive=True, cause=self._alive_cause())
+            self._ledger.gaps += 1
             self._told_at = 0.0
         if self._state is not EndpointState.QUARANTINED or not cause.startswith(self._cause):
             self._enter(EndpointState.OFFLINE, cause)
@@ -572,15 +1029,15 @@ class Source:
         new, self._new = self._new, False
         if final and new and not self._cause:
             # A new endpoint that connects at once has no gap: it begins here.
-            self._covered_us = max(self._covered_us, self._park_now())
+            self._ledger.covered_us = max(self._ledger.covered_us, self._park_now())
             return
         self._cover(to_us=self._park_now(), alive=False, cause=self._cause or "connecting")
         self._told_at = now
 
-    def _tell_alive(self, now: float, *, force: bool = False) -> None:
+    def _tell_alive(self, now: float, *, force: bool = False, cause: str = "") -> None:
         self._tell_dropped()
         if force or now - self._told_at >= self.settings.coverage_s:
-            self._cover(to_us=self._heard_us, alive=True, cause=self._alive_cause())
+            self._cover(to_us=self._sure_us, alive=True, cause=cause or self._alive_cause())
             self._told_at = now
 
     def _alive_cause(self) -> str:
@@ -591,8 +1048,7 @@ class Source:
         dropped = self.rows.take_dropped()
         if not dropped.count:
             return
-        self._gaps += 1
-        self._lost += dropped.count
+        self._ledger.gaps += 1
         self._cover(to_us=dropped.from_us, alive=True, cause=self._alive_cause())
         self._cover(
             to_us=max(dropped.to_us, dropped.from_us + 1),
@@ -606,32 +1062,12 @@ class Source:
         if alive and self._decoder.overflows > self._overflows_told:
             lost = self._decoder.overflows - self._overflows_told
             self._overflows_told = self._decoder.overflows
-            self._lost += lost
             cause = cause or f"the server's queue overflowed {lost} times or more"
-        if self._covered_us < _CLOCK_UNKNOWN_US:
-            # The plant that keeps the park clock was not up: there is no time to cover yet.
-            self._covered_us = to_us
-            return
-        if to_us <= self._covered_us and not lost:
-            return
-        end = max(to_us, self._covered_us)
-        self.coverage.append(
-            CoverageRow(
-                endpoint=self.config.id,
-                from_us=self._covered_us,
-                to_us=end,
-                alive=alive,
-                cause=cause,
-                lost=lost,
-            )
-        )
-        self._covered_us = end
-        self._wake()
+        self._ledger.cover(to_us, alive=alive, cause=cause, lost=lost)
 
     def take_coverage(self) -> list[CoverageRow]:
         """Coverage rows since the last call."""
-        told, self.coverage = self.coverage, []
-        return told
+        return self._ledger.take()
 
     # --- status ---
 
@@ -643,6 +1079,7 @@ class Source:
         if monitor is not None:
             rejected |= {r.item.node: r.reason for r in monitor.refused.values()}
         lag_us = self._pace.lag_us.value
+        counts = self._publisher.counts
         return EndpointStatus(
             id=self.config.id,
             url=self.config.url,
@@ -652,16 +1089,28 @@ class Source:
             since_us=self._since_us,
             requested=len(self.config.items),
             accepted=monitor.accepted if monitor is not None else self._polled * connected,
-            delivering=len(self._decoder.heard),
+            delivering=self._decoder.delivering,
             values_per_s=self._pace.rate(now),
             lag_ms=None if lag_us is None else lag_us / 1000.0,
             clock_offset_s=self._clock_offset_s(),
             time_policy=self.config.time_policy,
             bridge_s=monitor.bridge_s if monitor is not None else None,
-            gaps=self._gaps,
-            lost=self._lost + self.rows.dropped.count,
+            gaps=self._ledger.gaps,
+            lost=self._ledger.lost + self.rows.dropped.count,
             rejected=rejected,
+            overflows=self._decoder.overflows,
+            resumed=self._resumes,
+            republished=counts.again,
+            backfilled=self._backfilled,
+            profile=self._identity.profile.name if self._identity is not None else "",
         )
+
+    def tag_counts(self) -> dict[int, tuple[int, int, int, int | None]]:
+        """Tag → values, bad ones, overflowed ones, and its newest source time [us]."""
+        return {
+            item.tag: self._decoder.counts(handle)
+            for handle, item in enumerate(self.config.items, start=1)
+        }
 
     def _clock_offset_s(self) -> float | None:
         """Offset of source times to park time; of the server's clock to ours while none moves."""
@@ -689,30 +1138,54 @@ class Source:
             hints.append(
                 f"its clock is {offset_s / 3600:+.2f} h off: correct it, or set time_policy receive"
             )
+        if self._pace.jumps:
+            hints.append(f"the server's clock jumped {self._pace.jumps} times: is it synchronised?")
+        if self._publisher.counts.storms:
+            hints.append("the server floods us with empty keep-alives: look at its settings")
+        if self._publisher.stalled:
+            hints.append("our buffer is full: the server's queues hold the values for now")
         monitor = self._monitor
         if monitor is not None and monitor.short_queues:
             hints.append(
                 f"the server gave {monitor.short_queues} items a queue shorter than one publishing "
                 "interval: publish more often or sample less"
             )
+        if monitor is not None and monitor.slower:
+            hints.append(monitor.slower)
+        if monitor is not None and monitor.plain:
+            hints.append(f"{len(monitor.plain)} items have no deadband: the server cannot")
         return "; ".join(hints)
+
+
+def _noted(path: Path | None, marks: Marks | None) -> Kept | None:
+    """What an earlier process kept, if anything."""
+    kept = read_kept(path) if path is not None else None
+    return marks.onto(kept) if kept is not None and marks is not None else kept
+
+
+def is_open_state(state: EndpointState) -> bool:
+    """Whether values count in this state."""
+    return state is EndpointState.CONNECTED
+
+
+async def _sent(client: Client, request: object, timeout_s: float) -> Bytes:
+    if isinstance(request, ua.PublishRequest):
+        return await send_encoded(client, Encoded(request), timeout_s)
+    return await send(client, request, timeout_s)
+
+
+def _read_of(nodes: list[ua.NodeId]) -> Encoded:
+    """A read of values with both times."""
+    request = ua.ReadRequest()
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    for node in nodes:
+        one = ua.ReadValueId()
+        one.NodeId = node
+        one.AttributeId = AttributeIds.Value
+        request.Parameters.NodesToRead.append(one)
+    return Encoded(request)
 
 
 def _differ(known: str, now: str) -> bool:
     """Whether two URIs are both told and not the same."""
     return bool(known and now and known != now)
-
-
-def _changed(
-    values: Iterable[tuple[int, ua.DataValue]], last: dict[int, tuple[object, ...]]
-) -> list[tuple[int, ua.DataValue]]:
-    """Values that differ from the last read in value, status or source time."""
-    news = []
-    for handle, value in values:
-        raw = value.Value.Value if value.Value is not None else None
-        code = value.StatusCode.value if value.StatusCode is not None else 0
-        mark = (repr(raw), code, value.SourceTimestamp)
-        if last.get(handle) != mark:
-            last[handle] = mark
-            news.append((handle, value))
-    return news

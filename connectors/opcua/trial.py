@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.object_ids import ObjectIds
@@ -22,12 +24,16 @@ from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.decode import Decoder
 from connectors.opcua.guarded import clock_remedy
+from connectors.opcua.hooks import connect, send
+from connectors.opcua.kernel import Bytes
 from connectors.opcua.monitor import Monitor
+from connectors.opcua.publishing import Publisher
 from connectors.opcua.reach import Reach, allowed_reach
 from connectors.opcua.report import EndpointTest, TestStep
 from connectors.opcua.rows import Rows
 from connectors.opcua.security import Pki, fingerprint_of, first_certificate
 from connectors.opcua.session import (
+    MAX_MESSAGE_BYTES,
     CertificateRefused,
     Identity,
     close,
@@ -38,8 +44,10 @@ from connectors.opcua.session import (
     read_identity,
     read_limits,
     read_values,
+    reserve,
     secured,
 )
+from connectors.opcua.wire import Content, Notification
 from models.errors import InputError, Refused, Unavailable
 
 _SUBSCRIBE_S: Final = 2.0
@@ -118,8 +126,9 @@ class _Trial:
     async def session(self) -> str:
         """Does the server let us in?"""
         assert self.client is not None  # noqa: S101 - the step before made it
+        await reserve(self.client, self.config.url, "test", self.timeout_s)
         async with asyncio.timeout(self.timeout_s * 2):
-            await self.client.connect()
+            await connect(self.client, None, MAX_MESSAGE_BYTES)
         return f"as {self.config.user or 'anonymous'}"
 
     async def namespaces(self) -> str:
@@ -170,16 +179,25 @@ class _Trial:
         for handle, item in items:
             decoder.bind(handle, item)
 
-        def take(message: ua.PublishResult) -> None:
-            for part in message.NotificationMessage.NotificationData or ():
-                if isinstance(part, ua.DataChangeNotification):
-                    pairs = ((i.ClientHandle, i.Value) for i in part.MonitoredItems)
-                    decoder.take(pairs, len(part.MonitoredItems))
+        def take(message: Notification, body: Bytes) -> bool:
+            for part in message.parts:
+                if part.content is Content.DATA:
+                    decoder.take_notified(body, part.start, part.stop, part.count)
+            return True
 
-        limits = await read_limits(client)
-        monitor = Monitor(client, config, identity.namespaces, limits.monitor, take)
+        limits, profile = await read_limits(client), identity.profile
+        per_call = profile.call_for(limits.monitor)
+        monitor = Monitor(client, config, identity.namespaces, per_call, profile)
+        publisher = Publisher(
+            take=take, heard=_nothing, lost=_no_loss, ended=_no_end, timeout_s=self.timeout_s
+        )
+        publisher.attach(partial(send, client), ())
         await monitor.start(items, time.monotonic())
-        await asyncio.sleep(_SUBSCRIBE_S)
+        publisher.start()
+        try:
+            await asyncio.sleep(_SUBSCRIBE_S)
+        finally:
+            await publisher.stop()
         return _subscription_told(monitor, decoder, rows, len(items))
 
     def _connected(self) -> Client:
@@ -238,6 +256,18 @@ async def try_endpoint(
     )
 
 
+def _nothing() -> None:
+    """A trial counts no signs of life."""
+
+
+def _no_loss(_: int, __: str) -> None:
+    """A trial loses nothing that matters."""
+
+
+def _no_end(_: str) -> None:
+    """The next step finds out."""
+
+
 def _explained(step: str, fault: Exception) -> tuple[str, str]:
     what, remedy = explain(fault)
     if step == "endpoints" and not isinstance(fault, Refused | InputError):
@@ -247,17 +277,17 @@ def _explained(step: str, fault: Exception) -> tuple[str, str]:
 
 
 def _subscription_told(monitor: Monitor, decoder: Decoder, rows: Rows, asked: int) -> str:
-    told = f"{monitor.accepted} of {asked} items accepted, {len(decoder.heard)} sent a value"
+    told = f"{monitor.accepted} of {asked} items accepted, {decoder.delivering} sent a value"
     if not monitor.accepted:
         reasons = Counter(refusal.reason for refusal in monitor.refused.values())
         raise Unavailable(
             f"no item was accepted: {', '.join(reasons)}", "browse the server and map anew"
         )
-    good = sum(1 for status in rows.status if status >> 30 == 0)
     rate = len(rows) / _SUBSCRIBE_S
     told += f", {rate:.1f} values/s"
-    if rows.status:
-        told += f", {100 * good / len(rows.status):.0f} % good"
+    if len(rows):
+        good = float(np.mean(rows.columns.status[: len(rows)] >> 30 == 0))
+        told += f", {100 * good:.0f} % good"
     if monitor.refused:
         node, reason = next((r.item.node, r.reason) for r in monitor.refused.values())
         told += f"; refused e.g. {node}: {reason}"

@@ -105,8 +105,11 @@ def assert_nothing_lost_in_silence(receiver: Receiver, written: dict[float, date
     got = receiver.values(1)
     kept = list(dict.fromkeys(got))
     assert kept == sorted(kept)
-    # A new subscription repeats the present value; anything else that came twice is a fault.
-    assert len(got) - len(kept) <= 6
+    # Killed between storing a batch and noting it, its messages come once more: with the same time
+    # and status, so that the copy can be told. Anything else that came twice is a fault.
+    rows = [(r["tag"], r["at"], r["value"], r["status"]) for r in receiver.samples]
+    assert len(set(rows)) == len(kept)
+    assert len(got) - len(kept) <= 120
     first = min(v for v in kept if v in written)
     gaps = [(row["from"], row["to"]) for row in receiver.gaps()]
     missing = {v: at for v, at in written.items() if v > first}.keys() - set(kept)

@@ -120,7 +120,10 @@ def test_a_stranger_is_saved_as_rejected_and_good_once_trusted(pki, tmp_path):
     ("cert", "reason"),
     [
         (certificate(start=NOW - timedelta(days=400)), "expired: since"),
-        (certificate(start=NOW + timedelta(days=1)), "not valid yet: it begins at 2026-11-23 10:00 UTC, our clock says 2026-11-22"),
+        (
+            certificate(start=NOW + timedelta(days=1)),
+            "not valid yet: it begins at 2026-11-23 10:00 UTC, our clock says 2026-11-22",
+        ),
         (certificate(uri="urn:other"), "wrong application: it is made for urn:other"),
         (certificate(own=SMALL_KEY), "weak"),
         (certificate(usage=ExtendedKeyUsageOID.CLIENT_AUTH), "unusable"),

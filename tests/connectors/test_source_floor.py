@@ -243,9 +243,12 @@ async def test_a_scale_turns_the_source_unit_into_the_stored_one(plc, tmp_path):
 
 
 async def test_queue_sizes_are_asked_for_by_rate(plc, tmp_path):
-    config = endpoint("opc.tcp://127.0.0.1:4840", sampling_ms=100.0, publishing_ms=1000.0)
+    config = endpoint(
+        "opc.tcp://127.0.0.1:4840", sampling_ms=100.0, publishing_ms=1000.0, bridge_s=1.0
+    )
     assert config.queue_for(100.0) == 20
     assert config.queue_for(2000.0) == 10
+    assert endpoint("opc.tcp://127.0.0.1:4840", bridge_s=60.0).queue_for(100.0) == 600
     receiver = Receiver()
     await plc.add("urn:a", "V", 0.0)
     config = endpoint(plc.url, ("urn:a", "V"), sampling_ms=20.0, publishing_ms=400.0)
@@ -273,22 +276,45 @@ async def test_values_the_server_dropped_are_counted_and_told(plc, tmp_path):
         assert "overflowed" in told["cause"]
 
 
-async def test_rows_that_find_no_room_become_a_gap_with_their_number(plc, tmp_path):
+async def test_while_our_buffer_is_full_the_server_keeps_the_values(plc, tmp_path, monkeypatch):
     receiver = Receiver()
+    monkeypatch.setattr("connectors.opcua.source._LINGER_PART", 0.01)
     tiny = SourceSettings(**{**_fields(QUICK), "rows": 5})
     slow = GatewaySettings(idle_s=0.5, load_s=0.5, source=tiny)
     await plc.add("urn:a", "V", 0.0)
     config = endpoint(plc.url, ("urn:a", "V"), queue_size=100)
     async with gateway(tmp_path, receiver, config, settings=slow) as held:
         await until(lambda: receiver.values(1))
+        full = False
         for i in range(1, 51):
             await plc.write("urn:a", "V", float(i))
             await asyncio.sleep(0.005)
-        await until(lambda: len(receiver.values(1)) + of(held).lost == 51)
-        assert of(held).lost > 0
-        lost = of(held).lost
-        await until(lambda: sum(row["lost"] or 0 for row in receiver.gaps()) == lost)
-        assert {row["cause"] for row in receiver.gaps()} == {"gateway buffer full"}
+            full = full or "our buffer is full" in of(held).cause
+        await until(lambda: receiver.values(1)[-1] == 50.0)
+        assert receiver.values(1) == [float(i) for i in range(51)]
+        assert full
+        assert of(held).lost == 0
+        assert not receiver.gaps()
+
+
+async def test_what_neither_our_buffer_nor_the_servers_queue_holds_is_a_gap(
+    plc, tmp_path, monkeypatch
+):
+    receiver = Receiver()
+    monkeypatch.setattr("connectors.opcua.source._LINGER_PART", 0.01)
+    tiny = SourceSettings(**{**_fields(QUICK), "rows": 5})
+    slow = GatewaySettings(idle_s=0.6, load_s=0.6, source=tiny)
+    await plc.add("urn:a", "V", 0.0)
+    config = endpoint(plc.url, ("urn:a", "V"), queue_size=5)
+    async with gateway(tmp_path, receiver, config, settings=slow):
+        await until(lambda: receiver.values(1))
+        for i in range(1, 61):
+            await plc.write("urn:a", "V", float(i))
+            await asyncio.sleep(0.01)
+        await until(lambda: receiver.values(1)[-1] == 60.0)
+        assert len(receiver.values(1)) < 61
+        await until(receiver.gaps)
+        assert "more than the server's queues hold" in receiver.gaps()[0]["cause"]
 
 
 def _fields(settings: SourceSettings) -> dict:
@@ -435,7 +461,7 @@ async def test_a_missing_namespace_puts_the_endpoint_in_quarantine(tmp_path):
             await asyncio.sleep(0.3)
             assert of(held).state is EndpointState.QUARANTINED
             assert not receiver.samples
-            assert any("no namespace urn:b" in row["cause"] for row in receiver.gaps())
+            await until(lambda: any("no namespace urn:b" in r["cause"] for r in receiver.gaps()))
         async with running(Plc(port)) as plc:
             await plc.add("urn:a", "V", 1.0)
             await plc.add("urn:b", "V", 2.0)

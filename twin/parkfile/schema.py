@@ -395,6 +395,12 @@ class Mapping(Strict):
     to: str = Field(description="Tag path below the park, e.g. acme/moulding/l1/{machine}/power")
     unit: str | None = Field(None, description="Unit at the source when it differs")
     sampling: Duration | None = None
+    publishing: Duration | None = None
+    deadband: str = Field(
+        "",
+        pattern=r"^$|^\d+(\.\d+)?\s?%?$",
+        description="Least change that is sent: in the source's unit, or `2 %` of its range",
+    )
 
 
 REFERENCE: Final = r"^$|^(env|file|keyring):.+$"
@@ -416,6 +422,10 @@ class Endpoint(Strict):
     time_policy: Literal["source", "server", "receive"] = "source"
     sampling: Duration = 1.0
     publishing: Duration = 1.0
+    bridge: Duration = Field(10.0, description="Outage the server's queues should hold")
+    spares: tuple[str, ...] = Field((), description="Addresses of redundant servers")
+    redundancy: Literal["cold", "warm", "hot"] = "cold"
+    events: tuple[str, ...] = Field((), description="Notifiers: nsu=<URI>;… or i=2253")
     map: tuple[Mapping, ...] = ()
 
 
