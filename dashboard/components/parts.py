@@ -99,28 +99,59 @@ def table(
     *,
     label: str,
     numeric: Sequence[int] = (),
+    minor: Sequence[int] = (),
+    lesser: Sequence[int] = (),
+    stacked: Sequence[str] = (),
 ) -> Component:
     """Return a table; columns of ``numeric`` are set right and in tabular figures.
 
     A row of one cell is the heading of the rows below it.
+
+    Parameters
+    ----------
+    head, rows
+        Headings and cells.
+    label
+        What the table shows, for those who do not see it.
+    numeric
+        Columns of numbers.
+    minor, lesser
+        Columns left out where the screen is no desktop's, and only where it is a phone's; what they
+        show is told elsewhere too.
+    stacked
+        Headings as texts: on a phone a row becomes a block that names each of its cells.
     """
 
     def kind(column: int) -> str:
-        return "r" if column in numeric else ""
+        names = {"r": numeric, "minor": minor, "lesser": lesser}
+        return " ".join(name for name, columns in names.items() if column in columns)
+
+    def cell(column: int, value: object) -> Component:
+        named = {"data-head": stacked[column], "role": "cell"} if stacked else {}
+        return html.Td(value, className=kind(column), **named)
 
     def line(row: Sequence[object]) -> Component:
         if len(row) == 1 < len(head):
             group = html.Th(row[0], scope="colgroup", colSpan=len(head), className="group")
             return html.Tr(group)
-        return html.Tr([html.Td(c, className=kind(i)) for i, c in enumerate(row)])
+        return html.Tr([cell(i, c) for i, c in enumerate(row)], **role("row"))
+
+    def role(name: str) -> dict[str, str]:
+        # a table that is laid out as blocks is told as a table only when it says so
+        return {"role": name} if stacked else {}
 
     return html.Div(
         html.Table(
             [
-                html.Thead(html.Tr([_heading(h, kind(i)) for i, h in enumerate(head)])),
-                html.Tbody([line(row) for row in rows]),
+                html.Thead(
+                    html.Tr([_heading(h, kind(i)) for i, h in enumerate(head)], **role("row")),
+                    **role("rowgroup"),
+                ),
+                html.Tbody([line(row) for row in rows], **role("rowgroup")),
             ],
+            className="stacked" if stacked else "",
             **{"aria-label": label},
+            **role("table"),
         ),
         className="table",
         tabIndex="0",

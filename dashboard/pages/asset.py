@@ -296,7 +296,7 @@ def tags_card(visit: Visit, tags: Sequence[Tag], *, below: bool) -> Component:
         words("tag.at"),
         words("tag.endpoint"),
     ]
-    return card(title, table(head, rows, label=title, numeric=(1,)))
+    return card(title, table(head, rows, label=title, numeric=(1,), lesser=(3, 4)))
 
 
 def property_name(words: Words, tag: Tag) -> str:

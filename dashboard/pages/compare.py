@@ -120,10 +120,15 @@ def kpi_card(visit: Visit, found: Sequence[tuple[Run, Outcome]]) -> Component:
         words("run.unit"),
         *(html.Span([run, html.Br(), branch]) for run, branch in columns),
     ]
+    texts = [
+        words("run.kpi"),
+        words("run.unit"),
+        *(f"{run}: {branch}" for run, branch in columns),
+    ]
     numeric = tuple(range(2, 2 + len(columns)))
     return card(
         words("run.kpis"),
-        table(head, rows, label=words("run.kpis"), numeric=numeric),
+        table(head, rows, label=words("run.kpis"), numeric=numeric, stacked=texts),
         html.P(words("compare.unpaired"), className="muted small"),
         extra=words("run.interval"),
         kind="card-kpis",

@@ -61,6 +61,8 @@ async def listing(visit: Visit) -> Component:
             [row(visit, e) for e in ordered],
             label=words("endpoints.title"),
             numeric=(2, 3, 4, 5, 6, 7),
+            minor=(4, 7),
+            lesser=(2, 5, 6),
         ),
         extra=words("endpoints.up", n=str(up), all=str(len(found))),
         kind="card-endpoints",

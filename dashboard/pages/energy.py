@@ -319,7 +319,7 @@ def ranking_card(visit: Visit, span: Span, flows: pa.Table, assets: Sequence[Ass
         for a in ranked
     ]
     head = [words("energy.site"), "", "MWh", words("energy.share"), words("energy.now_mw")]
-    return card(title, table(head, rows, label=title, numeric=(2, 3, 4)))
+    return card(title, table(head, rows, label=title, numeric=(2, 3, 4), lesser=(1,)))
 
 
 def share(part: float) -> Component:

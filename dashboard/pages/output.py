@@ -102,7 +102,13 @@ def lines_card(
     )
     return card(
         words("output.lines"),
-        table(head, rows, label=words("output.lines"), numeric=(1, 3, 4, 5, 6, 7, 8)),
+        table(
+            head,
+            rows,
+            label=words("output.lines"),
+            numeric=(1, 3, 4, 5, 6, 7, 8),
+            lesser=(3, 4, 5, 6, 8),
+        ),
         extra=legend,
         kind="card-lines",
     )

@@ -228,7 +228,7 @@ def kpi_card(visit: Visit, outcome: Outcome) -> Component:
     numeric = tuple(range(2, 2 + len(names)))
     return card(
         words("run.kpis"),
-        table(head, rows, label=words("run.kpis"), numeric=numeric),
+        table(head, rows, label=words("run.kpis"), numeric=numeric, stacked=head),
         extra=words("run.interval"),
         kind="card-kpis",
     )
@@ -282,7 +282,8 @@ def pair_card(visit: Visit, found: Sequence[Pair]) -> Component:
         words("run.verdict_short"),
     ]
     rows = [pair_row(visit, pair) for pair in found]
-    return card(title, table(head, rows, label=title, numeric=(1, 2)), extra=words("run.interval"))
+    shown = table(head, rows, label=title, numeric=(1, 2), stacked=head)
+    return card(title, shown, extra=words("run.interval"))
 
 
 def pair_row(visit: Visit, pair: Pair) -> list[object]:

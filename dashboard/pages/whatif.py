@@ -161,7 +161,9 @@ async def queue(visit: Visit) -> Component:
         "",
     ]
     fast = {"data-fast": ""} if any(run.state in GOING for run in runs) else {}
-    return html.Div(table(head, rows, label=words("whatif.queue"), numeric=(2,)), **fast)
+    return html.Div(
+        table(head, rows, label=words("whatif.queue"), numeric=(2,), lesser=(2, 3, 4)), **fast
+    )
 
 
 def submitted_when(visit: Visit) -> str:

@@ -24,6 +24,7 @@ from cluster.replay import replay
 from cluster.whatif_tasks import PARK_WORK
 from cluster.workers import RayWorkers, WorkerLost, WorkFailed
 from connectors.clock import wall_us
+from connectors.plant.process import free_ports
 from twin.samples import sample_batch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -181,7 +182,8 @@ def test_an_endpoint_is_tried_added_mapped_and_removed_while_the_service_runs(ru
 
 
 def test_an_endpoint_that_does_not_answer_is_not_saved(running):
-    spec = EndpointSpec(id="dead", url="opc.tcp://127.0.0.1:9", allow_insecure=True)
+    (port,) = free_ports(1)
+    spec = EndpointSpec(id="dead", url=f"opc.tcp://127.0.0.1:{port}", allow_insecure=True)
     with pytest.raises(InputError, match="force"):
         running.ask(running.service.endpoint_add("small", spec))
     assert "dead" not in {s.id for s in running.ask(running.service.endpoints("small"))}

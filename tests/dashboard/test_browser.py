@@ -319,6 +319,22 @@ def test_no_table_is_cut_off_on_a_desk_screen(page: Page, site: str, language: s
         assert (path, cut) == (path, [])
 
 
+@pytest.mark.parametrize("width", [390, 768])
+def test_no_table_is_cut_off_on_a_small_screen(chromium: Browser, site: str, width: int):
+    context = chromium.new_context(viewport={"width": width, "height": 844}, locale="vi-VN")
+    page = context.new_page()
+    paths = ("/energy", "/output", "/endpoints", "/whatif", "/whatif/run-0003", "/asset/ss1/t1")
+    for path in paths:
+        opened(page, site, path)
+        expect(page.locator(".table").first).to_be_visible()
+        cut = page.evaluate(
+            "Array.from(document.querySelectorAll('.table'))"
+            ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.getAttribute('aria-label'))"
+        )
+        assert (path, cut) == (path, [])
+    context.close()
+
+
 @pytest.mark.parametrize("language", ["vi", "en"])
 def test_axe_finds_nothing_serious_in_either_theme(page: Page, site: str, language: str):
     found = []
