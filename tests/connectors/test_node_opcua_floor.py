@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from floor_plc import free_port
+from floor_proxy import Link
 from floor_receiver import Receiver, until
 
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.config import POLICIES, EndpointConfig, Item
+from connectors.opcua.recovery import without_ticket
 from connectors.opcua.report import EndpointState
 from connectors.opcua.security import Pki
 from connectors.opcua.source import SourceSettings
@@ -125,3 +128,30 @@ async def test_every_policy_signs_and_encrypts_once_the_server_is_trusted(tmp_pa
         async with gateway(tmp_path / "g", receiver, secure, pki) as held:
             await until(lambda: len(receiver.values(1)) > 5, 30)
             assert held.status()[0].security == f"{policy}/SignAndEncrypt"
+
+
+@pytest.mark.parametrize("session", ["kept", "forgotten"])
+async def test_after_a_cut_the_session_goes_on_and_else_the_gap_says_why(tmp_path, session):
+    """A stranger's server: it moves no subscription of an anonymous user into another session."""
+    receiver, port = Receiver(), free_port()
+    async with node_server(port, tmp_path / "server", "urn:a", "urn:b"), Link(port) as link:
+        config = replace(endpoint(port, queue_size=2000), url=link.url.replace("/plc", "/floor"))
+        async with gateway(tmp_path / "gateway", receiver, config) as held:
+            await until(lambda: len(receiver.values(1)) > 20, 20)
+            link.refuse = True
+            link.cut()
+            await until(lambda: held.status()[0].state is EndpointState.OFFLINE, 15)
+            if session == "forgotten":
+                source = held._sources["node"]
+                source._kept = without_ticket(source._kept)
+            await asyncio.sleep(1.0)
+            link.refuse = False
+            await until(lambda: held.status()[0].state is EndpointState.CONNECTED, 15)
+            seen = len(receiver.values(1))
+            await until(lambda: len(receiver.values(1)) > seen + 50, 15)
+            word = "same session" if session == "kept" else "no longer knew the subscriptions"
+            await until(lambda: any(word in row["cause"] for row in receiver.coverage), 15)
+    steps = [b - a for a, b in pairwise(receiver.values(1))]
+    # It samples by a timer of its own, so that a step may be two; a lost second would be fifty.
+    assert min(steps) > 0
+    assert (max(steps) < 0.02) is (session == "kept")
