@@ -209,10 +209,10 @@ async def test_all_endpoints_are_left_at_once(tmp_path, monkeypatch):
     meet = asyncio.Barrier(3)
     stop = Source.stop
 
-    async def together(source, cause="gateway stopped"):
+    async def together(source, cause="gateway stopped", *, stay=False):
         async with asyncio.timeout(10):
             await meet.wait()
-        await stop(source, cause)
+        await stop(source, cause, stay=stay)
 
     async with gateway(tmp_path, receiver_after(0), *(plc(f"e{n}") for n in range(3))):
         monkeypatch.setattr(Source, "stop", together)
