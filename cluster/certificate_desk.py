@@ -8,13 +8,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from cluster.live_park import LivePark
 from cluster.ports import CertificateEntry, Renewal
 from connectors.opcua.own_certificate import OwnCertificate, expiry_stage
 from connectors.opcua.security import Pki, Seen, Shown
 from models.errors import NotFound, TwinError
+
+if TYPE_CHECKING:  # a verb that looks at a folder does not wait for Ray
+    from cluster.live_park import LivePark
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class CertificateDesk:
         The running parks, whose gateways use them.
     """
 
-    def __init__(self, folder: Path, parks: Mapping[str, LivePark]) -> None:
+    def __init__(self, folder: Path, parks: Mapping[str, "LivePark"]) -> None:
         self._pki, self._parks = Pki(folder), parks
 
     async def entries(self) -> list[CertificateEntry]:
@@ -86,6 +88,11 @@ class CertificateDesk:
             accepted=tuple(endpoint for endpoint, why in answers.items() if not why),
             refused=refusing,
         )
+
+    async def stage(self) -> str:
+        """Make a new certificate and ask nobody; its fingerprint."""
+        staged = await asyncio.to_thread(self._pki.renewal.stage, datetime.now(UTC))
+        return staged.fingerprint
 
     async def watch(self) -> None:
         """Tell in the log, every few hours, what expires soon."""
