@@ -150,7 +150,7 @@ async def test_a_service_that_is_not_there_yet_is_a_state_of_the_page(park):
     park.energy = nothing
     _, page = await shown(park, "/energy", "vi")
     assert "Hiện chưa có" in text_in(page)
-    assert "wait some seconds" in text_in(page)
+    assert "chờ vài giây" in text_in(page)
 
 
 async def test_an_empty_park_has_empty_states(park):
