@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _PLACES = ("trusted", "issuers", "rejected")
 _LOOK_S = 6 * 3600.0
+_SHOWN_S = 3.0
 
 
 class CertificateDesk:
@@ -112,8 +113,9 @@ class CertificateDesk:
         found: dict[str, list[tuple[str, Shown]]] = {}
         for name, live in self._parks.items():
             try:
-                told = cast("dict[str, Shown]", await live.ask_gateway("shown"))
-            except TwinError:  # a gateway that starts has seen nothing yet
+                async with asyncio.timeout(_SHOWN_S):
+                    told = cast("dict[str, Shown]", await live.ask_gateway("shown"))
+            except (TwinError, TimeoutError):  # a gateway that starts has seen nothing yet
                 continue
             for endpoint, one in told.items():
                 found.setdefault(one.fingerprint, []).append((f"{name}/{endpoint}", one))
