@@ -59,9 +59,7 @@ def export(
         raise InputError(
             f"{der} cannot be written ({error.strerror})", "name another file", "der"
         ) from error
-    typer.echo(
-        f"{der}: import it on the server as a trusted client; the page Certificates has the maker's steps"
-    )
+    typer.echo(f"{der}: trust it on the server as a client; the page Certificates has the steps")
 
 
 def trust(fingerprint: Print, folder: Folder = None, url: Url = DEFAULT_URL) -> None:
