@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 from asyncua import Client as OpcUa
+from asyncua import ua
 
 from cluster import processes
 from cluster.client import Client
@@ -225,7 +226,7 @@ def at_scada(port: int, figure: str) -> tuple[object, int]:
 
     try:
         return asyncio.run(read())
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ua.UaError):
         return None, 0
 
 
