@@ -55,17 +55,34 @@ class CertificateDesk:
         return await asyncio.to_thread(self._der, staged)
 
     async def trust(self, fingerprint: str) -> None:
-        """Trust a certificate that a server has shown; its endpoints connect again."""
+        """Trust a certificate that a server has shown; `tell` the gateways afterwards."""
         await asyncio.to_thread(self._pki.trust, fingerprint)
-        await self._each("certificates_changed", "certificate trusted", "")
 
     async def distrust(self, fingerprint: str) -> None:
-        """Take trust back; endpoints that rest on it are cut off at once."""
+        """Take trust back; `tell` the gateways afterwards."""
         await asyncio.to_thread(self._pki.distrust, fingerprint)
-        await self._each("certificates_changed", "certificate no longer trusted", fingerprint)
+
+    async def tell(self, cause: str, fingerprint: str) -> None:
+        """Have endpoints connect again after a change, see `GatewayHost.certificates_changed`.
+
+        Raises
+        ------
+        Unavailable
+            When a gateway is away; the others have been told. It reads the folders at its start.
+        """
+        away: list[TwinError] = []
+        for live in self._parks.values():
+            try:
+                await live.ask_gateway("certificates_changed", cause, fingerprint)
+            except TwinError as error:
+                away.append(error)
+        if away:
+            raise away[0]
 
     async def renew(self, *, force: bool) -> Renewal:
         """Make a new certificate, ask the servers with it, and use it once all of them take it.
+
+        `tell` the gateways afterwards, when it is used.
 
         Parameters
         ----------
@@ -82,7 +99,6 @@ class CertificateDesk:
         used = force or not refusing
         if used:
             await asyncio.to_thread(self._pki.renewal.switch)
-            await self._each("certificates_changed", "our certificate was renewed", "*")
         return Renewal(
             fingerprint=staged.fingerprint,
             used=used,
@@ -103,10 +119,6 @@ class CertificateDesk:
             except (TwinError, OSError) as fault:
                 logger.warning("certificates cannot be looked at", extra={"cause": str(fault)})
             await asyncio.sleep(_LOOK_S)
-
-    async def _each(self, method: str, *arguments: object) -> None:
-        for live in self._parks.values():
-            await live.ask_gateway(method, *arguments)
 
     async def _shown(self) -> dict[str, list[tuple[str, Shown]]]:
         """Fingerprint → the endpoints that showed it, with remarks."""

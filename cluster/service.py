@@ -386,17 +386,21 @@ class Service:
         """Trust a certificate that a server has shown."""
         await self._certificate_desk.trust(fingerprint)
         await self._audit("", "certificate.trust", fingerprint, {})
+        await self._certificate_desk.tell("certificate trusted", "")
 
     async def certificate_distrust(self, fingerprint: str) -> None:
         """Take trust back; endpoints that rest on it are cut off at once."""
         await self._certificate_desk.distrust(fingerprint)
         await self._audit("", "certificate.distrust", fingerprint, {})
+        await self._certificate_desk.tell("certificate no longer trusted", fingerprint)
 
     async def certificate_renew(self, *, force: bool = False) -> Renewal:
         """Make a new certificate of ours, and use it once every server takes it."""
         renewal = await self._certificate_desk.renew(force=force)
         detail = {"used": renewal.used, "refused": dict(renewal.refused), "force": force}
         await self._audit("", "certificate.renew", renewal.fingerprint, detail)
+        if renewal.used:
+            await self._certificate_desk.tell("our certificate was renewed", "*")
         return renewal
 
     # What-if
