@@ -12,6 +12,7 @@ from models.errors import InputError, NotFound
 from twin.metrics import METRICS
 from twin.park import Park
 from twin.tags import Binding, TagRow
+from twin.parkfile.mapping import Target, scale_to, source_unit
 
 _CONFIG_FIELDS: Final = (
     *("url", "policy", "mode", "allow_insecure", "user", "password", "time_policy"),
@@ -29,7 +30,7 @@ def wanted(
     """
     removed = {row.id for row in endpoints if row.removed_us is not None}
     changed = {(row.endpoint, row.node) for row in mappings}
-    taken = {row.path for row in mappings if row.path}
+    taken = {split_unit(row.path)[0] for row in mappings if row.path}
     kept = [
         binding
         for binding in park.bindings
@@ -49,12 +50,16 @@ def binding_of(park: Park, endpoint: str, node: str, path: str) -> Binding:
     """The tag of a path: its unit and kind are those of the asset's metric.
 
     Raises
+    A path may end in the unit at the source, ``vsip1/acme/l1/p01/active_power [W]``: the values are
+    converted to the stored one.
+
     ------
     InputError, NotFound
         When the node or the path is none.
     """
     namespace, identifier = split_node(node)
     asset, metric = split_path(park, path)
+    path, unit = split_unit(path)
     kind = park.assets[asset].type
     found = next((m for m in METRICS.get(kind, ()) if m.name == metric), None)
     if found is None:
@@ -67,9 +72,22 @@ def binding_of(park: Park, endpoint: str, node: str, path: str) -> Binding:
         namespace=namespace,
         identifier=identifier,
     )
+        scale=scale_to(Target(asset=asset, type=kind, metric=found), unit or None),
 
 
 def split_path(park: Park, path: str) -> tuple[str, str]:
+def written(binding: Binding) -> str:
+    """Path of a binding as a mapping keeps it: with the unit at its source where that differs."""
+    unit = source_unit(binding)
+    return f"{binding.path} [{unit}]" if unit else binding.path
+
+
+def split_unit(path: str) -> tuple[str, str]:
+    """Path and unit of ``path [unit]``; the unit is empty where none is written."""
+    plain, bracket, unit = path.partition(" [")
+    return (plain, unit.removesuffix("]")) if bracket and unit.endswith("]") else (path, "")
+
+
     """Asset id and metric of a tag path.
 
     Raises

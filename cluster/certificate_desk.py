@@ -8,18 +8,21 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from cluster.live_park import LivePark
 from cluster.ports import CertificateEntry, Renewal
 from connectors.opcua.own_certificate import OwnCertificate, expiry_stage
 from connectors.opcua.security import Pki, Seen, Shown
 from models.errors import NotFound, TwinError
 
+if TYPE_CHECKING:  # a verb that looks at a folder does not wait for Ray
+    from cluster.live_park import LivePark
+
 logger = logging.getLogger(__name__)
 
 _PLACES = ("trusted", "issuers", "rejected")
 _LOOK_S = 6 * 3600.0
+_SHOWN_S = 3.0
 
 
 class CertificateDesk:
@@ -33,7 +36,7 @@ class CertificateDesk:
         The running parks, whose gateways use them.
     """
 
-    def __init__(self, folder: Path, parks: Mapping[str, LivePark]) -> None:
+    def __init__(self, folder: Path, parks: Mapping[str, "LivePark"]) -> None:
         self._pki, self._parks = Pki(folder), parks
 
     async def entries(self) -> list[CertificateEntry]:
@@ -52,17 +55,34 @@ class CertificateDesk:
         return await asyncio.to_thread(self._der, staged)
 
     async def trust(self, fingerprint: str) -> None:
-        """Trust a certificate that a server has shown; its endpoints connect again."""
+        """Trust a certificate that a server has shown; `tell` the gateways afterwards."""
         await asyncio.to_thread(self._pki.trust, fingerprint)
-        await self._each("certificates_changed", "certificate trusted", "")
 
     async def distrust(self, fingerprint: str) -> None:
-        """Take trust back; endpoints that rest on it are cut off at once."""
+        """Take trust back; `tell` the gateways afterwards."""
         await asyncio.to_thread(self._pki.distrust, fingerprint)
-        await self._each("certificates_changed", "certificate no longer trusted", fingerprint)
+
+    async def tell(self, cause: str, fingerprint: str) -> None:
+        """Have endpoints connect again after a change, see `GatewayHost.certificates_changed`.
+
+        Raises
+        ------
+        Unavailable
+            When a gateway is away; the others have been told. It reads the folders at its start.
+        """
+        away: list[TwinError] = []
+        for live in self._parks.values():
+            try:
+                await live.ask_gateway("certificates_changed", cause, fingerprint)
+            except TwinError as error:
+                away.append(error)
+        if away:
+            raise away[0]
 
     async def renew(self, *, force: bool) -> Renewal:
         """Make a new certificate, ask the servers with it, and use it once all of them take it.
+
+        `tell` the gateways afterwards, when it is used.
 
         Parameters
         ----------
@@ -79,13 +99,17 @@ class CertificateDesk:
         used = force or not refusing
         if used:
             await asyncio.to_thread(self._pki.renewal.switch)
-            await self._each("certificates_changed", "our certificate was renewed", "*")
         return Renewal(
             fingerprint=staged.fingerprint,
             used=used,
             accepted=tuple(endpoint for endpoint, why in answers.items() if not why),
             refused=refusing,
         )
+
+    async def stage(self) -> str:
+        """Make a new certificate and ask nobody; its fingerprint."""
+        staged = await asyncio.to_thread(self._pki.renewal.stage, datetime.now(UTC))
+        return staged.fingerprint
 
     async def watch(self) -> None:
         """Tell in the log, every few hours, what expires soon."""
@@ -96,17 +120,14 @@ class CertificateDesk:
                 logger.warning("certificates cannot be looked at", extra={"cause": str(fault)})
             await asyncio.sleep(_LOOK_S)
 
-    async def _each(self, method: str, *arguments: object) -> None:
-        for live in self._parks.values():
-            await live.ask_gateway(method, *arguments)
-
     async def _shown(self) -> dict[str, list[tuple[str, Shown]]]:
         """Fingerprint → the endpoints that showed it, with remarks."""
         found: dict[str, list[tuple[str, Shown]]] = {}
         for name, live in self._parks.items():
             try:
-                told = cast("dict[str, Shown]", await live.ask_gateway("shown"))
-            except TwinError:  # a gateway that starts has seen nothing yet
+                async with asyncio.timeout(_SHOWN_S):
+                    told = cast("dict[str, Shown]", await live.ask_gateway("shown"))
+            except (TwinError, TimeoutError):  # a gateway that starts has seen nothing yet
                 continue
             for endpoint, one in told.items():
                 found.setdefault(one.fingerprint, []).append((f"{name}/{endpoint}", one))

@@ -11,11 +11,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from cluster.crawl_room import CrawlRoom
 from cluster.layout import SECRETS
 from cluster.metadata import sqlite
 from cluster.park_clock import ParkTime
 from connectors.clock import wall_us
 from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings
+from connectors.onboarding.seen import SeenNode
 from connectors.opcua.browse import browse_children
 from connectors.opcua.certificates import plain
 from connectors.opcua.config import EndpointConfig, Item
@@ -80,6 +82,7 @@ class GatewayHost:
         self._remembered = self._folder / "endpoints.json"
         self._configs: dict[str, EndpointConfig] = {}
         self._pki = Pki(Path(settings.pki))
+        self._crawls = CrawlRoom(self._folder, self._pki)
         self._gateway = Gateway(
             source=settings.source,
             folder=self._folder,
@@ -153,6 +156,17 @@ class GatewayHost:
             config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
         return await browse_children(config, node, pki=self._pki)
 
+    async def crawl(self, url_or_id: str, fresh: bool) -> dict[str, object]:  # noqa: FBT001 - called by name over Ray
+        """Start a crawl, or tell how far it is."""
+        config = self._configs.get(url_or_id)
+        if config is None:
+            config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
+        return self._crawls.begin(url_or_id, config, fresh=fresh)
+
+    async def crawled(self, url_or_id: str) -> tuple[SeenNode, ...]:
+        """Nodes of a finished crawl, with what was observed of their values."""
+        return self._crawls.nodes(url_or_id)
+
     async def trust(self, endpoint: str, fingerprint: str) -> None:
         """Trust a certificate that was shown, and connect again at once."""
         await asyncio.to_thread(self._pki.trust, fingerprint)
@@ -205,6 +219,7 @@ class GatewayHost:
 
     async def stop(self) -> None:
         """Deliver what there is, and stop."""
+        await self._crawls.stop()
         if self._started:
             await self._gateway.stop()
 

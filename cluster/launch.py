@@ -58,6 +58,8 @@ class Wish:
         See `cluster.logs`.
     opcua
         The twin's OPC UA server; None for none.
+    ingest_host, ingest_port, tls_cert, tls_key
+        The door for gateways in plants, see `cluster.ingest_door`; port 0 for none.
     """
 
     data: Path
@@ -68,6 +70,10 @@ class Wish:
     log_level: str = "INFO"
     log_style: str = "plain"
     opcua: OpcuaWish | None = None
+    ingest_host: str = "127.0.0.1"
+    ingest_port: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
 
 
 def demo_park() -> Path:
@@ -125,6 +131,18 @@ def demo(wish: Wish, speed: float, tell: Tell, start_at: str = "") -> None:
     _supervise(wish, (chosen,), plant, tell)
 
 
+def check_door(settings: ServiceSettings) -> None:
+    """Refuse a door for gateways that would be open, or cannot be opened."""
+    DoorSettings(
+        port=settings.ingest_port,
+        host=settings.ingest_host,
+        certificate=settings.tls_cert,
+        key=settings.tls_key,
+    ).check()
+    if settings.ingest_port:
+        supervisor.port_is_free(settings.ingest_host, settings.ingest_port, "ingest-port")
+
+
 def check_time(start_at: str) -> None:
     """Refuse a start time that is none.
 
@@ -173,21 +191,27 @@ def _supervise(
         parks=parks,
         log_level=wish.log_level,
         log_style=wish.log_style,
+        ingest_host=wish.ingest_host,
+        ingest_port=wish.ingest_port,
+        tls_cert=wish.tls_cert and str(Path(wish.tls_cert).resolve()),
+        tls_key=wish.tls_key and str(Path(wish.tls_key).resolve()),
     )
+    check_door(settings)
     logs.configure(settings.folder.logs, "supervisor", wish.log_level, wish.log_style)
-    beside = _twin_servers(wish, settings)
+    beside = _twin_servers(wish, settings, tell)
     supervisor.Supervisor(settings, plant, tell, beside).run(wish.for_s)
 
 
-def _twin_servers(wish: Wish, settings: ServiceSettings) -> list[supervisor.Child]:
+def _twin_servers(wish: Wish, settings: ServiceSettings, tell: Tell) -> list[supervisor.Child]:
     """The OPC UA server of each park as a process that is kept running."""
     asked = wish.opcua
     if asked is None:
         return []
-    return [
-        _twin_server(park.file, asked, asked.port + place, settings)
-        for place, park in enumerate(settings.parks)
-    ]
+    made = []
+    for port, park in enumerate(settings.parks, asked.port):
+        made.append(_twin_server(park.file, asked, port, settings))
+        tell(f"OPC UA at opc.tcp://{asked.host}:{port}, its lines in logs/opcua-{port}.out")
+    return made
 
 
 def _twin_server(

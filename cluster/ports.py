@@ -351,6 +351,28 @@ class ParkService(Protocol):
     async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
         """Trust the server certificate with this SHA-256 fingerprint."""
 
+    async def endpoint_crawl(
+        self, park: str, url_or_id: str, *, fresh: bool
+    ) -> Mapping[str, object]:
+        """Start a crawl, or tell how far the one under way is: state, nodes, left, per_s."""
+
+    async def endpoint_propose(self, park: str, url_or_id: str) -> Sequence[Mapping[str, object]]:
+        """Proposed mapping of a finished crawl: node, path, unit, confidence, sure, why."""
+
+    async def endpoint_lint(self, park: str, endpoint: str) -> Sequence[Mapping[str, object]]:
+        """Findings of an endpoint's mapping: code, severity, node, path, why, remedy."""
+
+    async def endpoint_diff(
+        self, park: str, endpoint: str, data: bytes, name: str
+    ) -> Mapping[str, object]:
+        """What applying a tag list would do: changes, problems by line, the mapping to send."""
+
+    async def endpoint_export(self, park: str, endpoint: str) -> Sequence[Sequence[str]]:
+        """The mapping of an endpoint as rows of a tag list, header first."""
+
+    async def endpoint_later(self, park: str, endpoint: str) -> Mapping[str, str]:
+        """Nodes that the park file's rules take and that are not bound yet: node → path."""
+
     async def certificates(self) -> Sequence[CertificateEntry]:
         """Our certificate, those of servers, and revocation lists."""
 

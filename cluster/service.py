@@ -23,6 +23,7 @@ from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import NoteRow
 from cluster.metadata.upgrade import open_store
 from cluster.plant_start import told_addresses
+from cluster.onboarding_desk import OnboardingDesk
 from cluster.ports import (
     Alarm,
     Asset,
@@ -344,6 +345,34 @@ class Service:
         await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
 
     # Certificates
+    async def endpoint_crawl(
+        self, park: str, url_or_id: str, *, fresh: bool
+    ) -> Mapping[str, object]:
+        """Start a crawl, or tell how far it is."""
+        return await OnboardingDesk(self._park(park)).crawl(url_or_id, fresh=fresh)
+
+    async def endpoint_propose(self, park: str, url_or_id: str) -> Sequence[Mapping[str, object]]:
+        """Proposed mapping of a finished crawl."""
+        return await OnboardingDesk(self._park(park)).propose(url_or_id)
+
+    async def endpoint_lint(self, park: str, endpoint: str) -> Sequence[Mapping[str, object]]:
+        """Findings of an endpoint's mapping."""
+        return await OnboardingDesk(self._park(park)).lint(endpoint)
+
+    async def endpoint_diff(
+        self, park: str, endpoint: str, data: bytes, name: str
+    ) -> Mapping[str, object]:
+        """What applying a tag list would do."""
+        return await OnboardingDesk(self._park(park)).diff(endpoint, data, name)
+
+    async def endpoint_export(self, park: str, endpoint: str) -> Sequence[Sequence[str]]:
+        """The mapping of an endpoint as rows of a tag list."""
+        return await OnboardingDesk(self._park(park)).export(endpoint)
+
+    async def endpoint_later(self, park: str, endpoint: str) -> Mapping[str, str]:
+        """Nodes that the park file's rules take and that are not bound yet."""
+        return await OnboardingDesk(self._park(park)).later(endpoint)
+
 
     async def certificates(self) -> Sequence[CertificateEntry]:
         """Our certificate, those of servers, and revocation lists."""
@@ -357,17 +386,21 @@ class Service:
         """Trust a certificate that a server has shown."""
         await self._certificate_desk.trust(fingerprint)
         await self._audit("", "certificate.trust", fingerprint, {})
+        await self._certificate_desk.tell("certificate trusted", "")
 
     async def certificate_distrust(self, fingerprint: str) -> None:
         """Take trust back; endpoints that rest on it are cut off at once."""
         await self._certificate_desk.distrust(fingerprint)
         await self._audit("", "certificate.distrust", fingerprint, {})
+        await self._certificate_desk.tell("certificate no longer trusted", fingerprint)
 
     async def certificate_renew(self, *, force: bool = False) -> Renewal:
         """Make a new certificate of ours, and use it once every server takes it."""
         renewal = await self._certificate_desk.renew(force=force)
         detail = {"used": renewal.used, "refused": dict(renewal.refused), "force": force}
         await self._audit("", "certificate.renew", renewal.fingerprint, detail)
+        if renewal.used:
+            await self._certificate_desk.tell("our certificate was renewed", "*")
         return renewal
 
     # What-if

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Take = Callable[[News], Awaitable[None]]
 Lose = Callable[[Link], Awaitable[None]]
+_PATIENCE: Final = 5
+"""Answers that may fail in a row before a part counts as unknown."""
+_UNKNOWN: Final = {"modes": News(modes={}), "forecasts": News(forecasts={})}
 _MODE: Final = "/operation_mode"
 _MINUTE_US: Final = 60_000_000
 ALL_NIGHT_MIN: Final = 1440.0
@@ -66,6 +70,8 @@ class TwinFeed:
         Get what is new, and that the twin is not heard.
     paces
         How often.
+    tell
+        Gets a line when the twin is heard or lost.
     transport
         Carries the requests; tests pass one that stays in the process.
     """
@@ -77,10 +83,13 @@ class TwinFeed:
         take: Take,
         lose: Lose,
         paces: Paces | None = None,
+        tell: Callable[[str], None] = logger.info,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url, self._park = url, park
         self._take, self._lose, self._paces = take, lose, paces or Paces()
+        self._tell = tell
+        self._misses: Counter[str] = Counter()
         self._http = httpx.AsyncClient(
             base_url=f"{url.rstrip('/')}/api/v1",
             timeout=httpx.Timeout(60.0, connect=2.0),
@@ -128,7 +137,7 @@ class TwinFeed:
             await self._judge(now_s - self._heard_s)
             return
         if self.fault:
-            logger.info("the twin is heard", extra={"url": self.url})
+            self._tell(f"the twin of {self._park} is heard")
             self._due_s.clear()
         self._seq, self._heard_s, self.fault = figures.seq, now_s, ""
         self._at_us = figures.at_us
@@ -155,7 +164,12 @@ class TwinFeed:
             news = await ask()
         except TwinError as error:
             logger.warning("a part is missing", extra={"part": name, "cause": str(error)})
-            return
+            self._misses[name] += 1
+            if self._misses[name] < _PATIENCE:
+                return
+            news = _UNKNOWN.get(name, News())
+        else:
+            self._misses.pop(name, None)
         if not self.fault:  # an answer from before the twin was lost must not undo that
             await self._take(news)
 
@@ -172,8 +186,8 @@ class TwinFeed:
         return News(forecasts=self._read(lambda: forecasts_of(found, self._at_us)))
 
     async def _failed(self, error: TwinError) -> None:
-        if not self.fault:
-            logger.warning("the twin is not heard", extra={"url": self.url, "cause": str(error)})
+        if self.fault != str(error):
+            self._tell(f"the twin of {self._park} is not heard: {error}")
         self.fault = str(error)
         silent_s = time.monotonic() - self._answered_s
         if silent_s >= self._paces.mute_s:

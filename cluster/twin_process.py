@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from cluster import logs
 from cluster.layout import DataFolder
 from cluster.settings import SECRET_FILES
-from cluster.twin_feed import Paces, TwinFeed
+from cluster.twin_feed import TwinFeed
 from connectors.opcua.security import (
     SERVER,
     Pki,
@@ -114,7 +114,7 @@ async def _serve(park: Park, settings: ServerSettings, offer: Offer, tell: Tell)
     tell(f"serving {len(specs)} figures of {park.id} at {settings.url}, fed by {offer.url}")
     if own is not None:
         tell(f"certificate {own.fingerprint} in {own.certificate}")
-    feed = TwinFeed(offer.url, park.id, server.take, server.lose, Paces())
+    feed = TwinFeed(offer.url, park.id, server.take, server.lose, tell=tell)
     asking = asyncio.create_task(feed.run(), name="feed")
     stopped = asyncio.create_task(_until_stopped(offer.for_s), name="stop")
     await asyncio.wait((asking, stopped), return_when=asyncio.FIRST_COMPLETED)

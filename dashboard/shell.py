@@ -89,6 +89,7 @@ def view(visit: Visit, page: Page | None, body: Component) -> Component:
             "data-park": visit.park.id,
             "data-uncertain": visit.words("quality.uncertain_hint"),
             "data-bad": visit.words("quality.bad_hint"),
+            "data-unknown": visit.words("quality.unknown_hint"),
             "data-profile": "shell" if page is None else page.profile.format(**visit.params),
         },
     )

@@ -1,8 +1,8 @@
 """Routes of OPC UA endpoints: list, try, add, browse, map, trust and remove."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from cluster.ports import (
     EndpointSpec,
     EndpointStatus,
     EndpointTest,
+    InputError,
     Label,
     ParkService,
 )
@@ -19,6 +20,9 @@ from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
 from twin.parkfile.schema import REFERENCE
+
+_LIST_MOST: Final = 16 * 2**20
+Asked = Annotated[str, Query(description="Endpoint id, or opc.tcp:// address")]
 
 
 class EndpointBody(Body):
@@ -61,6 +65,7 @@ def endpoints_router(service: ParkService) -> APIRouter:
     """Build the routes of endpoints."""
     router = APIRouter(tags=["endpoints"], responses=ERRORS)
     _reading(router, service)
+    _onboarding(router, service)
     _changing(router, service)
     return router
 
@@ -97,6 +102,51 @@ def _reading(router: APIRouter, service: ParkService) -> None:
     ) -> Response:
         """List the children of a node, with proposals for the mapping."""
         return answer(await service.endpoint_browse(park, endpoint, node))
+
+
+def _onboarding(router: APIRouter, service: ParkService) -> None:
+    @router.post("/parks/{park}/endpoints/crawl")
+    async def crawl(park: str, endpoint: Asked, *, fresh: bool = False) -> Response:
+        """Start a crawl, or tell how far it is: ask again until its state is not `running`."""
+        return answer(await service.endpoint_crawl(park, endpoint, fresh=fresh))
+
+    @router.get("/parks/{park}/endpoints/proposals")
+    async def proposals(park: str, endpoint: Asked) -> Response:
+        """Propose tags for everything a finished crawl found, the most certain first."""
+        return answer(await service.endpoint_propose(park, endpoint))
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/lint")
+    async def lint(park: str, endpoint: str) -> Response:
+        """List what is wrong with a mapping, each with the reason and what to do."""
+        return answer(await service.endpoint_lint(park, endpoint))
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/mapping")
+    async def mapping(park: str, endpoint: str) -> Response:
+        """Export a mapping as rows of a tag list, header first."""
+        return answer(await service.endpoint_export(park, endpoint))
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/later")
+    async def later(park: str, endpoint: str) -> Response:
+        """Tell nodes that the park file's rules take and that are not bound yet."""
+        return answer(await service.endpoint_later(park, endpoint))
+
+    @router.post("/parks/{park}/endpoints/{endpoint}/diff")
+    async def diff(park: str, endpoint: str, request: Request, name: str = "") -> Response:
+        """Tell what applying a tag list (CSV, XLSX, TIA, Kepware) would do; nothing is changed."""
+        data = await _bounded(request)
+        return answer(await service.endpoint_diff(park, endpoint, data, name[:200]))
+
+
+async def _bounded(request: Request) -> bytes:
+    """Body of a list; one that is too large is left before it is all here."""
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > _LIST_MOST:
+            raise InputError(
+                f"the list has more than {_LIST_MOST // 2**20} MB", "keep the tags only"
+            )
+    return bytes(data)
 
 
 def _changing(router: APIRouter, service: ParkService) -> None:

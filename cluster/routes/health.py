@@ -9,7 +9,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from cluster.ports import EndpointState, Operations, ParkService, Part, Unavailable, Vitals
+from cluster.ports import (
+    CertificateEntry,
+    EndpointState,
+    Operations,
+    ParkService,
+    Part,
+    Unavailable,
+    Vitals,
+)
 from cluster.routes.answers import answer
 
 _GAUGES: Final = {
@@ -76,6 +84,7 @@ def metrics_router(service: ParkService, operations: Operations) -> APIRouter:
             *_parks(vitals),
             *_queue(await operations.waiting_runs()),
             *await _figures(service, [one.park for one in vitals]),
+            _certificates(await service.certificates()),
         ]
         registry = CollectorRegistry()
         registry.register(Collected(families))
@@ -121,6 +130,18 @@ def _queue(waiting: int | None) -> Iterator[Metric]:
     if waiting is not None:
         text = "What-ifs that wait in the queue"
         yield GaugeMetricFamily("parktwin_whatif_queued", text, value=waiting)
+
+
+def _certificates(entries: Sequence[CertificateEntry]) -> Metric:
+    """When certificates in use expire; those nobody trusts are in nobody's way."""
+    until = GaugeMetricFamily(
+        "parktwin_certificate_not_after_timestamp_seconds", "When a certificate in use expires",
+        labels=["place", "subject", "fingerprint"],
+    )  # fmt: skip
+    for one in entries:
+        if one.until_us is not None and one.place != "rejected":
+            until.add_metric([one.place, one.subject, one.fingerprint], one.until_us / 1e6)
+    return until
 
 
 async def _figures(service: ParkService, parks: Iterable[str]) -> list[Metric]:

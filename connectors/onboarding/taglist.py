@@ -21,7 +21,7 @@ from connectors.onboarding.match import Matcher
 from connectors.onboarding.seen import SeenNode
 from models.errors import InputError, Problem, did_you_mean
 from twin.park import Park
-from twin.parkfile.mapping import bind, catalogue_of
+from twin.parkfile.mapping import bind, catalogue_of, source_unit
 from twin.tags import Binding
 
 BYTES_MOST: Final = 16 * 2**20
@@ -92,11 +92,15 @@ class TagList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What applying a list does to one node: ``add``, ``move``, ``remove`` or ``same``."""
+    """What applying a list does to one node: ``add``, ``move``, ``remove`` or ``same``.
+
+    ``unit`` is the unit at the source where it is not the stored one.
+    """
 
     action: str
     node: str
     path: str
+    unit: str = ""
     was: str = ""
     why: str = ""
     confidence: float = 1.0
@@ -111,7 +115,11 @@ class Diff:
 
     def mapping(self) -> dict[str, str]:
         """Node → path as the service takes it; an empty path unbinds."""
-        return {c.node: c.path for c in self.changes if c.action != "same"}
+        return {
+            c.node: f"{c.path} [{c.unit}]" if c.unit else c.path
+            for c in self.changes
+            if c.action != "same"
+        }
 
 
 # --- in ---
@@ -342,7 +350,7 @@ def diff(
         File name, for messages.
     """
     catalogue = catalogue_of({asset.id: asset.type for asset in park.assets.values()})
-    here = {b.node: b.path for b in bound if b.identifier and b.endpoint == endpoint}
+    here = {b.node: b for b in bound if b.identifier and b.endpoint == endpoint}
     problems = list(listed.problems)
     wanted: dict[str, Change] = {}
     paths: dict[str, int] = {}
@@ -356,7 +364,7 @@ def diff(
             named.append((entry, lookup.nodes.get(node) or SeenNode(node=node, path=entry.name)))
             continue
         if entry.path == "-":
-            wanted[node] = _change(node, "", here)
+            wanted[node] = _change(node, None, here)
             continue
         try:
             binding = bind(park.id, endpoint, node, entry.path, catalogue, entry.unit)
@@ -375,7 +383,7 @@ def diff(
             )
             continue
         paths[binding.path] = entry.line
-        wanted[node] = _change(node, binding.path, here)
+        wanted[node] = _change(node, binding, here)
     for change in _proposed(named, nodes, park, here, wanted):
         wanted.setdefault(change.node, change)
     changes = sorted(wanted.values(), key=lambda c: (c.action == "same", c.path, c.node))
@@ -435,19 +443,25 @@ def _node_of(entry: Entry, lookup: _Names, problems: list[Problem], name: str) -
     return None
 
 
-def _change(node: str, path: str, here: Mapping[str, str]) -> Change:
-    was = here.get(node, "")
-    if was == path:
-        return Change(action="same", node=node, path=path, was=was)
-    action = "remove" if not path else ("move" if was else "add")
-    return Change(action=action, node=node, path=path, was=was)
+def _change(node: str, binding: Binding | None, here: Mapping[str, Binding]) -> Change:
+    was = here.get(node)
+    before = was.path if was is not None else ""
+    if binding is None:
+        return Change(
+            action="remove" if was is not None else "same", node=node, path="", was=before
+        )
+    unit = source_unit(binding)
+    if was is not None and (was.path, was.scale) == (binding.path, binding.scale):
+        return Change(action="same", node=node, path=binding.path, unit=unit, was=before)
+    action = "move" if was is not None else "add"
+    return Change(action=action, node=node, path=binding.path, unit=unit, was=before)
 
 
 def _proposed(
     named: Sequence[tuple[Entry, SeenNode]],
     nodes: Sequence[SeenNode],
     park: Park,
-    here: Mapping[str, str],
+    here: Mapping[str, Binding],
     wanted: Mapping[str, Change],
 ) -> Iterator[Change]:
     if not named:
@@ -458,7 +472,7 @@ def _proposed(
     for match in Matcher(park).match(whole):
         if match.node in told and match.sure and match.path not in taken and match.node not in here:
             yield Change(
-                action="add", node=match.node, path=match.path, why=match.why,
+                action="add", node=match.node, path=match.path, unit=match.unit, why=match.why,
                 confidence=match.confidence,
             )  # fmt: skip
 
@@ -500,7 +514,7 @@ def table(bindings: Iterable[Binding], nodes: Sequence[SeenNode] = ()) -> list[t
         if not binding.identifier:
             continue
         node = seen.get(binding.node)
-        unit = unit_of(node.unit, node.unit_id) if node is not None and node.unit else binding.unit
+        unit = source_unit(binding) or binding.unit
         told = (
             binding.node,
             binding.path,

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import socket
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -74,8 +75,9 @@ class TwinServer:
         self._retained: dict[str, Told] = {}
         self._watch: asyncio.Task[None] | None = None
         self._at_us = 0
-        self.link = Link.AWAY
+        self.link: Link | None = None
         self.written = 0
+        self._strangers: frozenset[str] = frozenset()
 
     @property
     def sessions(self) -> int:
@@ -91,6 +93,10 @@ class TwinServer:
             When the address cannot be opened.
         """
         settings = self.settings
+        try:
+            _probe(settings)  # building takes seconds: better told before
+        except OSError as error:
+            raise _taken(settings, error) from error
         users = TwinUsers(settings.user, settings.password, self.pki)
         inner = GuardedServer(users, self.pki, self._limits)
         server = GuardedUaServer(iserver=inner)
@@ -102,16 +108,13 @@ class TwinServer:
         await space.build(self._plan)
         self._machinery = await machinery_of(server, space, self._plan)
         await self._events(server, space)
+        await self._set_level(Link.AWAY)
         inner.space, inner.retained = space, self._retained.values
         self._space = space
         try:
             await server.start()
         except OSError as error:
-            raise Conflict(
-                f"{settings.host}:{settings.port} cannot be opened ({error.strerror})",
-                "stop what listens there, or choose another --port",
-                "port",
-            ) from error
+            raise _taken(settings, error) from error
         self._watch = asyncio.create_task(self._keep_expelling(), name="expel")
         return own
 
@@ -169,6 +172,7 @@ class TwinServer:
             )
             for key in space.figures
         }
+        self._miss(figures)
         self._at_us = figures.at_us
         self.written += await space.show_figures(figures.at_us, figures.values, statuses)
         at = datetime.fromtimestamp(figures.at_us / 1e6, UTC)
@@ -182,6 +186,16 @@ class TwinServer:
                     whole = value if value is None or math.isfinite(value) else None
                     await self._machinery.show_state(machine.id, whole, code, figures.at_us)
         await self._say(Link.LIVE)
+
+    def _miss(self, figures: Figures) -> None:
+        """Say once when the twin has figures this tree was made without."""
+        strangers = frozenset(figures.values.keys() - self._need_space().figures.keys())
+        if strangers - self._strangers:
+            logger.warning(
+                "the park has changed: start the OPC UA server again to show all of it",
+                extra={"figures": len(strangers), "first": min(strangers)},
+            )
+        self._strangers = strangers
 
     async def _tell_alarms(self, alarms: tuple[Alarm, ...]) -> None:
         told, ended = changed(self._alarms, alarms)
@@ -208,12 +222,15 @@ class TwinServer:
 
     async def _say(self, link: Link) -> None:
         """Tell clients by the ServiceLevel how much the values are worth."""
-        if link is self.link or self._server is None:
-            return
-        logger.info("the twin is heard differently", extra={"link": str(link)})
-        self.link = link
-        node = self._server.get_node(numbered(ObjectIds.Server_ServiceLevel))
-        await node.write_value(ua.Variant(_LEVEL[link], ua.VariantType.Byte))
+        if link is not self.link:
+            logger.info("the twin is heard differently", extra={"link": str(link)})
+            self.link = link
+            await self._set_level(link)
+
+    async def _set_level(self, link: Link) -> None:
+        if self._server is not None:
+            node = self._server.get_node(numbered(ObjectIds.Server_ServiceLevel))
+            await node.write_value(ua.Variant(_LEVEL[link], ua.VariantType.Byte))
 
     async def _dress(self, server: GuardedUaServer) -> OwnCertificate | None:
         """Name, certificate, policies, limits."""
@@ -263,6 +280,21 @@ class TwinServer:
         if self._space is None:
             raise Conflict("the server is not started", "start it first")
         return self._space
+
+
+def _probe(settings: ServerSettings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((settings.host, settings.port))
+
+
+def _taken(settings: ServerSettings, error: OSError) -> Conflict:
+    return Conflict(
+        f"{settings.host}:{settings.port} cannot be opened ({error.strerror})",
+        "stop what listens there, or choose another --port",
+        "port",
+    )
 
 
 def _version() -> str:

@@ -57,7 +57,8 @@
             el.classList.toggle('q1', quality === 1);
             el.classList.toggle('q2', quality === 2);
             var view = quality ? el.closest('.view') : null;
-            var hint = view ? (quality === 2 ? view.dataset.bad : view.dataset.uncertain) : '';
+            var why = value == null ? 'unknown' : quality === 2 ? 'bad' : 'uncertain';
+            var hint = view ? view.dataset[why] : '';
             if (el.title !== hint) { el.title = hint; }
             if (el.parentElement.parentElement && el.parentElement.dataset.limits) {
                 el.classList.toggle('out', outside(el, value) !== '');

@@ -8,6 +8,7 @@ from cluster.ports import InputError, InvalidInput, NotFound, TwinError, Unavail
 from dashboard.components import core, html
 from dashboard.design import SHAPES
 from dashboard.words.book import Words
+from dashboard.words.said import said
 
 
 def card(title: str, *children: object, extra: object = None, kind: str = "") -> Component:
@@ -60,7 +61,7 @@ def failed(words: Words, error: TwinError) -> Component:
         [
             html.P([html.Span(SHAPES["high"] + " "), title], className="state-title"),
             *hint,
-            *explained(error),
+            *explained(words, error),
         ],
         className="state state-error",
         role="alert",
@@ -72,11 +73,12 @@ def done(text: str) -> Component:
     return html.Div(html.P(text), className="state state-done")
 
 
-def explained(error: TwinError) -> list[Component]:
+def explained(words: Words, error: TwinError) -> list[Component]:
     """Return what is wrong and how to mend it, one line each."""
     if isinstance(error, InvalidInput):
         return [html.Ul([html.Li(str(problem)) for problem in error.problems])]
-    what, remedy = getattr(error, "what", str(error)), getattr(error, "remedy", "")
+    what, remedy = said(words, getattr(error, "what", str(error))), getattr(error, "remedy", "")
+    remedy = said(words, remedy)
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
     return [html.P(where + what), *([html.P(remedy, className="remedy")] if remedy else [])]
 

@@ -20,6 +20,7 @@ VENDORS: Final = (
     "general", "siemens", "beckhoff", "br", "schneider", "kepware", "ignition", "uaexpert",
 )  # fmt: skip
 URGENT_DAYS: Final = 7
+NUMBERED: Final = {"listStyle": "decimal", "paddingLeft": "24px"}
 
 
 async def layout(visit: Visit) -> Component:
@@ -32,7 +33,7 @@ async def layout(visit: Visit) -> Component:
             html.Div(title, className="page-head"),
             html.Div(id="cert-result", **{"aria-live": "polite"}),
             html.Div(await cards(visit), id="cert-cards"),
-            steps_card(visit),
+            html.Div(steps_card(visit), className="grid"),
         ]
     )
 
@@ -147,7 +148,8 @@ def steps_card(visit: Visit) -> Component:
                     [
                         html.Li(step)
                         for step in words.code("certificates.steps_of", vendor).splitlines()
-                    ]
+                    ],
+                    style=NUMBERED,
                 ),
             ],
             open=vendor == VENDORS[0],

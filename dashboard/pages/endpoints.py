@@ -14,6 +14,7 @@ from dashboard.design import SHAPES
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import clock, moment, number, span
 from dashboard.viewer import Language
+from dashboard.words.said import said
 
 LOOKS: Final = {
     EndpointState.CONNECTED: ("", ""),
@@ -121,7 +122,7 @@ def cause(visit: Visit, each: EndpointStatus) -> str:
             return words("endpoints.silent", n=str(each.accepted - each.delivering))
         return ""
     remedy = words.code("endpoint.remedy", each.state.value)
-    return f"{each.cause}. {remedy}" if each.cause else remedy
+    return f"{said(words, each.cause)}. {remedy}" if each.cause else remedy
 
 
 def items(each: EndpointStatus, language: Language) -> str:

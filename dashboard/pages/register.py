@@ -29,6 +29,7 @@ from dashboard.components.fields import field, group, picks, triggered
 from dashboard.components.parts import button, card, done, empty, explained, failed, icon, table
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import number
+from dashboard.words.said import said
 
 FORM: Final = (
     *("id", "url", "label", "policy", "user", "password", "user_certificate", "user_key"),
@@ -183,7 +184,12 @@ def result(visit: Visit, test: EndpointTest) -> Component:
         [
             step_mark(visit, step),
             words.code("endpoint.step", step.step),
-            html.Div([html.Div(step.detail), html.Div(step.remedy, className="remedy small")]),
+            html.Div(
+                [
+                    html.Div(said(words, step.detail)),
+                    html.Div(said(words, step.remedy), className="remedy small"),
+                ]
+            ),
             f"{number(step.ms, 0, language)} ms",
         ]
         for step in test.steps
@@ -472,7 +478,7 @@ def wire_save(app: Dash, desk: Desk) -> None:
         try:
             name = await stored(visit, known, mapping, typed, force=bool(force))
         except InputError as error:
-            return no_update, html.Div(explained(error), className="state state-error")
+            return no_update, html.Div(explained(visit.words, error), className="state state-error")
         return visit.href(f"/endpoints/{name}"), done(visit.words("endpoints.saved", name=name))
 
 

@@ -33,6 +33,7 @@ from dashboard.page import Desk, Page, Visit
 from dashboard.pages.whatif import GOING, state, submitted, submitted_when
 from dashboard.text import moment, number, probability, significant, span
 from dashboard.words.book import Words
+from dashboard.words.said import said
 
 MOST_BANDS: Final = 3
 RULE_OF_THREE: Final = 3.0
@@ -97,7 +98,9 @@ def waiting(visit: Visit, run: Run) -> Component:
         (words("run.branches"), ", ".join(run.branches)),
         (words("run.replications"), number(run.replications, 0, visit.viewer.language)),
     ]
-    failed = [html.P(run.error, className="problem", role="alert")] if run.error else []
+    failed = (
+        [html.P(said(words, run.error), className="problem", role="alert")] if run.error else []
+    )
     fast = {"data-fast": ""} if run.state in GOING else {}
     return html.Div(card(words("run.progress"), facts(rows, "wide"), *failed), **fast)
 
@@ -319,7 +322,9 @@ def provenance_card(visit: Visit, run: Run, outcome: Outcome) -> Component:
         if run.finished_us and run.started_us
         else "–"
     )
-    engines = ordered([f"{k.engine}: {k.why}" for k in kpis(outcome.kpis)])
+    engines = ordered(
+        [f"{said(words, k.engine)}: {said(words, k.why)}" for k in kpis(outcome.kpis)]
+    )
     rows = [
         (words("proof.from"), moment(proof.from_us, visit.park.tz, visit.park.now_us)),
         (words("proof.seed"), str(proof.seed)),

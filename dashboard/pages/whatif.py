@@ -34,6 +34,7 @@ from dashboard.form import (
 )
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import clock, moment, number
+from dashboard.words.said import said
 
 FIELDS: Final = {"type": FIELD, "path": ALL}
 GOING: Final = (RunState.QUEUED, RunState.RUNNING)
@@ -187,7 +188,9 @@ def state(visit: Visit, run: Run) -> Component:
         bar = html.Progress(value=str(run.progress), max="1", **{"aria-label": run.name})
         return html.Div([bar, html.Span(f"{word} {share} %", className="muted small")])
     if run.state == RunState.FAILED:
-        return html.Span(f"▲ {word}", className="priority priority-high", title=run.error)
+        return html.Span(
+            f"▲ {word}", className="priority priority-high", title=said(visit.words, run.error)
+        )
     return html.Span(word)
 
 
@@ -206,9 +209,9 @@ def queue_card(visit: Visit, body: Component) -> Component:
 def told(visit: Visit, error: InputError, typed: Typed) -> tuple[list[Component], list[Component]]:
     """Return the form with what is wrong at its fields, and what belongs to no field."""
     if not isinstance(error, InvalidInput):
-        return form(visit, typed, {}), explained(error)
+        return form(visit, typed, {}), explained(visit.words, error)
     at, rest = at_fields(error.problems, typed)
-    others = explained(InvalidInput(tuple(rest))) if rest else []
+    others = explained(visit.words, InvalidInput(tuple(rest))) if rest else []
     count = visit.words("whatif.problems", n=str(len(error.problems)))
     return form(visit, typed, at), [
         html.P(f"▲ {count}", className="problem", role="alert"),
@@ -317,7 +320,7 @@ def wire_edit(app: Dash, desk: Desk) -> None:
         try:
             typed = typed_of(from_yaml(text))
         except InputError as error:
-            return no_update, no_update, explained(error)
+            return no_update, no_update, explained(visit.words, error)
         return form(visit, typed, {}), typed, []
 
 

@@ -1,4 +1,4 @@
-"""Verbs of OPC UA endpoints: ``endpoint add, list, browse, test, trust, map, remove``."""
+"""Verbs of OPC UA endpoints: ``endpoint add, list, browse, test, trust, remove`` and onboarding."""
 
 import getpass
 from typing import Annotated, Final, NamedTuple, cast
@@ -8,6 +8,7 @@ import typer
 from cluster.client import Client
 from cluster.ports import InputError, Unavailable
 from cluster.strongest import BY_STRENGTH, strongest
+from dashboard.verbs import onboarding
 from dashboard.verbs.output import (
     DEFAULT_URL,
     Json,
@@ -138,19 +139,6 @@ def browse(
     show_rows(rows, _NODES, json=json)
 
 
-def map_(
-    endpoint: Id,
-    pairs: Annotated[list[str], typer.Argument(help="NODE=PATH; an empty path unbinds")],
-    park: ParkId = "",
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Bind nodes to tag paths."""
-    with Client(url) as client:
-        route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}/mapping"
-        client.send("PUT", route, _pairs(pairs), by=getpass.getuser())
-    typer.echo(f"{len(pairs)} node(s) bound")
-
-
 def trust(
     endpoint: Id,
     fingerprint: Annotated[str, typer.Argument(help="SHA-256 fingerprint of the certificate")],
@@ -251,14 +239,14 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 VERBS: Final = {
     "endpoint": group(
-        "OPC UA endpoints: add, list, browse, test, trust, map, remove.",
+        "OPC UA endpoints: add, list, browse, test, propose, map, lint, export, trust, remove.",
         {
             "add": add,
             "list": list_,
             "browse": browse,
             "test": examine,
             "trust": trust,
-            "map": map_,
+            **onboarding.VERBS,
             "remove": remove,
         },
     )

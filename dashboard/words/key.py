@@ -501,6 +501,7 @@ Key = Literal[
     "quality.good",
     "quality.uncertain",
     "quality.uncertain_hint",
+    "quality.unknown_hint",
     "run.about_same",
     "run.bands",
     "run.bands_hint",

@@ -16,6 +16,7 @@ from cluster.ports import (
     FigureSpec,
     Frame,
     HistoryQuery,
+    InputError,
     InvalidInput,
     Label,
     NotFound,
@@ -204,6 +205,44 @@ class FakeService:
     async def endpoint_map(self, park, endpoint, mapping):
         self.asked.append(("map", endpoint, dict(mapping)))
 
+    async def endpoint_crawl(self, park, url_or_id, *, fresh):
+        self.asked.append(("crawl", url_or_id, fresh))
+        state = {"state": "running" if len(self.asked) < 2 else "done", "nodes": 2, "left": 0}
+        return state | {"levels": 1, "per_s": 1.0, "complete": True, "what": "", "remedy": ""}
+
+    async def endpoint_propose(self, park, url_or_id):
+        row = {
+            "node": "nsu=urn:a;s=P",
+            "browsed": "L1/P",
+            "unit": "W",
+            "why": "name",
+            "reasons": [],
+        }
+        path = "small/acme/hall/l1/p01/active_power"
+        return [row | {"path": path, "confidence": 0.9, "sure": True}]
+
+    async def endpoint_lint(self, park, endpoint):
+        finding = {"code": "unit.wrong", "severity": "error", "node": "nsu=urn:a;s=P"}
+        return [finding | {"path": "small/a/p", "why": "the unit is A", "remedy": "map anew"}]
+
+    async def endpoint_diff(self, park, endpoint, data, name):
+        if b"bad" in data:
+            raise InputError("the list has no header we know", "name the columns")
+        change = {"action": "add", "node": "nsu=urn:a;s=P", "path": "small/a/p", "unit": ""}
+        problem = {"file": name, "line": 3, "message": "no such node", "suggestion": "browse"}
+        return {
+            "dialect": "own",
+            "changes": [change | {"was": "", "why": "", "confidence": 1.0}],
+            "problems": [problem] if b"twice" in data else [],
+            "mapping": {"nsu=urn:a;s=P": "small/a/p"},
+        }
+
+    async def endpoint_export(self, park, endpoint):
+        return [["node", "path"], ["nsu=urn:a;s=P", "small/a/p"]]
+
+    async def endpoint_later(self, park, endpoint):
+        return {"nsu=urn:a;s=Q": "small/a/q"}
+
     async def endpoint_trust(self, park, endpoint, fingerprint):
         raise Refused("not yours", "ask the operator")
 
@@ -213,6 +252,7 @@ class FakeService:
                 place="own",
                 fingerprint="AB" * 32,
                 subject="parktwin gateway",
+                until_us=NOW_US,
                 days_left=29.5,
                 due=30,
             )

@@ -23,8 +23,8 @@ from cluster.service import Service
 from cluster.settings import ServiceSettings
 from connectors.opcua.config import Item
 from connectors.opcua.report import EndpointState
-from connectors.opcua.security import Pki
-from models.errors import InputError, NotFound
+from connectors.opcua.security import SERVER, Pki
+from models.errors import InputError, NotFound, Unavailable
 from twin.delivery import Delivered
 
 needs_node = pytest.mark.skipif(
@@ -154,6 +154,24 @@ async def renewed(service):
 
 async def in_place(service, place) -> list[CertificateEntry]:
     return [one for one in await service.certificates() if one.place == place]
+
+
+async def test_trust_is_in_the_trail_though_a_gateway_is_away(service, tmp_path):
+    class Away:
+        async def ask_gateway(self, method, *arguments):
+            raise Unavailable("the gateway of p is starting", "wait some seconds")
+
+    folder = service.settings.folder.pki
+    stranger = Pki(tmp_path / "other", SERVER).own(datetime.now(UTC))
+    Pki(folder).own(datetime.now(UTC))
+    rejected = folder / "rejected" / f"{stranger.fingerprint}.der"
+    rejected.write_bytes(stranger.certificate.read_bytes())
+    service._parks["p"] = Away()
+    with pytest.raises(Unavailable):
+        await service.certificate_trust(stranger.fingerprint)
+    del service._parks["p"]
+    assert [row.action for row in service._store.audit_trail()] == ["certificate.trust"]
+    assert (await in_place(service, "trusted"))[0].fingerprint == stranger.fingerprint
 
 
 async def test_what_is_not_there_cannot_be_trusted_or_exported(service):

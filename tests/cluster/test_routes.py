@@ -266,6 +266,8 @@ async def test_prometheus_reads_the_numbers(service):
         for family in families.values()
         for sample in family.samples
     }
+    expires = ("parktwin_certificate_not_after_timestamp_seconds", "AB" * 32, "own")
+    assert found[(*expires, "parktwin gateway")] == fake.NOW_US / 1e6
     assert found[("parktwin_offset", "small")] == 7.0
     assert found[("parktwin_figure", "park.load_mw", "small")] == 1.5
     assert found[("parktwin_endpoint_lag_seconds", "plc", "small")] == 0.0125
@@ -341,8 +343,8 @@ async def test_certificates_are_listed_downloaded_trusted_and_renewed(http, serv
     assert (await http.get("/certificates")).json() == [
         {
             "place": "own", "fingerprint": mark, "subject": "parktwin gateway",
-            "application_uri": "", "hosts": [], "until": None, "days_left": 29.5, "due": 30,
-            "endpoints": [], "remarks": [],
+            "application_uri": "", "hosts": [], "until": "2026-11-22T12:00:00Z",
+            "days_left": 29.5, "due": 30, "endpoints": [], "remarks": [],
         }
     ]  # fmt: skip
     der = await http.get("/certificates/own.der")

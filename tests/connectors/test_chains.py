@@ -26,7 +26,7 @@ def named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def issued(name, key, by, by_key, *, ca=False, days=365, start=NOW, hosts=(), hashed=None):
+def issued(name, key, by, by_key, *, ca=False, days=365, start=NOW, hosts=(), signs=None):
     builder = (
         x509.CertificateBuilder()
         .subject_name(named(name))
@@ -40,7 +40,17 @@ def issued(name, key, by, by_key, *, ca=False, days=365, start=NOW, hosts=(), ha
     if not ca:
         names = [x509.UniformResourceIdentifier(URI), *(x509.DNSName(host) for host in hosts)]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(by_key, hashed or hashes.SHA256())
+    if signs is not None:
+        off = dict.fromkeys(
+            (
+                *("digital_signature", "content_commitment", "key_encipherment"),
+                *("data_encipherment", "key_agreement", "encipher_only", "decipher_only"),
+            ),
+            False,
+        )
+        usage = x509.KeyUsage(key_cert_sign=signs, crl_sign=True, **off)
+        builder = builder.add_extension(usage, critical=True)
+    return builder.sign(by_key, hashes.SHA256())
 
 
 def der(*certificates) -> bytes:
@@ -107,7 +117,12 @@ def test_what_a_server_sends_along_is_not_trusted_by_that(pki):
 
 def test_a_certificate_that_is_no_authoritys_vouches_for_nobody(pki):
     put(pki, "trusted", issued("Line authority", MIDDLE_KEY, "Plant root", ROOT_KEY))
+    barred = issued("Line authority", MIDDLE_KEY, "Plant root", ROOT_KEY, ca=True, signs=False)
+    put(pki, "trusted", barred)
     assert pki.judge(der(PLC), URI, NOW).reason.startswith("untrusted")
+    allowed = issued("Line authority", MIDDLE_KEY, "Plant root", ROOT_KEY, ca=True, signs=True)
+    put(pki, "trusted", allowed)
+    assert pki.judge(der(PLC), URI, NOW).ok
 
 
 def test_an_issuer_of_the_same_name_with_another_key_vouches_for_nobody(pki):

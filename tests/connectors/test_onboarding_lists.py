@@ -10,13 +10,14 @@ import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.bench_match import park_of, rows, truth_of
+from connectors.bench_match import FOLDER, park_of, rows, truth_of
 from connectors.onboarding import taglist, xlsx
 from connectors.onboarding.lint import lint
 from connectors.onboarding.seen import SeenNode, observed
 from connectors.onboarding.wildcard import Rule, added, expand_rules
 from models.errors import InputError
-from twin.parkfile.mapping import bind, catalogue_of
+from twin.parkfile.load import load_park
+from twin.parkfile.mapping import bind, catalogue_of, is_rule
 from twin.tags import Kind
 
 NS = "nsu=urn:kepware:mekong-foods;s="
@@ -49,7 +50,7 @@ def test_our_own_csv_says_node_and_path(plant):
     park, nodes = plant
     text = f"node,path,unit\n{NS}CH1.PLC_L1.L1_M01_KW,{L1}/m01/active_power,W\n"
     found = taglist.diff(taglist.read_text(text), nodes, park, "plc", ())
-    assert found.mapping() == {f"{NS}CH1.PLC_L1.L1_M01_KW": f"{L1}/m01/active_power"}
+    assert found.mapping() == {f"{NS}CH1.PLC_L1.L1_M01_KW": f"{L1}/m01/active_power [W]"}
     assert not found.problems
 
 
@@ -333,3 +334,17 @@ def test_missing_doubled_and_copied_nodes_are_told(plant):
     codes = {finding.code for finding in lint(here, [a, b])}
     assert {"node.missing", "node.twice", "node.same_values"} <= codes
     assert all(binding.kind is Kind.GAUGE for binding in here)
+
+
+def test_a_rule_of_the_park_file_waits_for_a_crawl(tmp_path, plant):
+    text = (FOLDER / "abbr.park.yaml").read_text(encoding="utf-8")
+    text += (
+        "endpoints:\n  - {id: plc, url: 'opc.tcp://127.0.0.1:4840', allow_insecure: true, map: ["
+        f"{{match: '{NS}CH1.*.L1_{{machine}}_KW', to: 'mekong_foods/packing/l1/{{machine}}/"
+        "active_power'}, {match: 'path:CH2/**', to: auto}]}\n"
+    )
+    file = tmp_path / "park.yaml"
+    file.write_text(text, encoding="utf-8")
+    park = load_park(file)
+    assert not [binding for binding in park.bindings if binding.endpoint]
+    assert [is_rule(mapping) for mapping in park.endpoints["plc"].map] == [True, True]

@@ -32,7 +32,7 @@ needs_node = pytest.mark.skipif(
 )
 MACHINERY = "http://opcfoundation.org/UA/Machinery/"
 MACHINE = PARK.of_type("machine")[0].id
-LIMITS = Limits(sessions=6, subscriptions_each=2, activation_s=2.0)
+LIMITS = Limits(sessions=6, subscriptions_each=2, activation_s=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def plain(tmp_path_factory) -> Iterator[HeldServer]:
         pki=tmp_path_factory.mktemp("plain"), port=free_port(), security="None"
     )
     held = HeldServer(settings, LIMITS)
+    held.first_looks = asyncio.run(first_looks(held))
     held.show(1)
     yield held
     held.stop()
@@ -74,6 +75,20 @@ async def reading(held: HeldServer, locale: str = ""):
 
 async def status(node) -> int:
     return (await node.read_data_value(raise_on_bad_status=False)).StatusCode.value
+
+
+async def first_looks(held: HeldServer) -> list[int]:
+    """Status of a figure before anything was heard, the service level, and then the status."""
+    async with reading(held) as (client, node):
+        load = node("park/load_mw")
+        looks = [await status(load), await client.get_node("i=2267").read_value()]
+        held.ask(held.server.lose(Link.AWAY))
+        return [*looks, await status(load)]
+
+
+def test_before_the_twin_was_heard_nothing_is_good(plain):
+    waiting, away = ua.StatusCodes.BadWaitingForInitialData, ua.StatusCodes.BadNoCommunication
+    assert plain.first_looks == [waiting, 1, away]
 
 
 async def test_a_client_reads_a_figure_with_its_time_unit_range_and_words(plain):

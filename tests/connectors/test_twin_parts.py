@@ -222,7 +222,9 @@ async def test_the_feed_tells_a_silent_twin_from_a_service_that_is_away_and_hear
         lost.append(link)
 
     paces = Paces(stale_s=0.0, away_s=1e9, mute_s=0.0)
-    feed = TwinFeed("http://s", "p", take, lose, paces, httpx.MockTransport(service))
+    told = []
+    transport = httpx.MockTransport(service)
+    feed = TwinFeed("http://s", "p", take, lose, paces, told.append, transport)
     try:
         await feed.step()
         assert news[0].figures.values["park.load_mw"] == 41.5
@@ -243,6 +245,12 @@ async def test_the_feed_tells_a_silent_twin_from_a_service_that_is_away_and_hear
         service.frame = {"seq": 2}
         await feed.step()
         assert "no parktwin" in feed.fault
+        assert [line.partition(":")[0] for line in told] == [
+            "the twin of p is heard",
+            "the twin of p is not heard",
+            "the twin of p is heard",
+            "the twin of p is not heard",
+        ]
     finally:
         await feed.close()
 

@@ -33,6 +33,7 @@ class HeldServer:
 
     def __init__(self, settings: ServerSettings, limits: Limits | None = None) -> None:
         self.settings = settings
+        self.first_looks: list[int] = []
         self.server = TwinServer(plan_space(PARK, SPECS), settings, limits)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="twin server")

@@ -150,7 +150,7 @@ async def test_a_service_that_is_not_there_yet_is_a_state_of_the_page(park):
     park.energy = nothing
     _, page = await shown(park, "/energy", "vi")
     assert "Hiện chưa có" in text_in(page)
-    assert "wait some seconds" in text_in(page)
+    assert "chờ vài giây" in text_in(page)
 
 
 async def test_an_empty_park_has_empty_states(park):
@@ -382,3 +382,9 @@ async def test_an_overload_that_no_replication_saw_is_told_with_its_bound(park):
     _, page = await shown(park, "/whatif/run-0003", "vi")
     assert "< 4,6" in text_in(page)
     assert "0/64 lần mô phỏng" in text_in(page)
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+async def test_a_value_that_is_not_known_says_why(park, language):
+    _, page = await shown(park, "/output", language)
+    assert getattr(page, "data-unknown") == words(language)("quality.unknown_hint")

@@ -324,3 +324,42 @@ def test_checking_a_park_loads_neither_ray_nor_pages(tmp_path):
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip().endswith("set()")
+
+
+def test_our_certificate_is_exported_and_renewed_only_when_servers_take_it(run, url, tmp_path):
+    code, out, _ = run("certificate", "list", "--url", url, "--json")
+    assert (code, orjson.loads(out)[0]["due"]) == (0, 30)
+    file = tmp_path / "parktwin.der"
+    assert run("certificate", "export", "--der", str(file), "--url", url)[0] == 0
+    assert file.read_bytes() == b"\x30old"
+    assert run("certificate", "export", "--new", "--der", str(file), "--url", url)[0] == 0
+    assert file.read_bytes() == b"\x30new"
+    code, _, err = run("certificate", "export", "--der", str(tmp_path), "--url", url)
+    assert code == INPUT
+    assert "is a folder" in err
+    assert run("certificate", "trust", "AB" * 32, "--url", url)[0] == 0
+    assert run("certificate", "distrust", "AB" * 32, "--url", url)[0] == 0
+    code, out, err = run("certificate", "renew", "--url", url)
+    assert code == REFUSED
+    assert "p/e does not take it yet: not yet" in out
+    assert "the old certificate stays in use: 1 server(s)" in err
+    assert run("certificate", "renew", "--force", "--url", url)[0] == 0
+
+
+def test_certificates_of_a_gateway_in_a_plant_are_handled_in_its_folder(run, tmp_path):
+    folder = ("--folder", str(tmp_path))
+    code, _, err = run("certificate", "list", *folder)
+    assert code == INPUT
+    assert "holds no certificates" in err
+    (tmp_path / "pki").mkdir()
+    code, out, _ = run("certificate", "list", *folder, "--json")
+    first = orjson.loads(out)[0]["fingerprint"]
+    assert run("certificate", "renew", *folder)[0] == REFUSED
+    assert run("certificate", "export", "--new", "--der", str(tmp_path / "n.der"), *folder)[0] == 0
+    assert run("certificate", "renew", "--force", *folder)[0] == 0
+    _, out, _ = run("certificate", "list", *folder, "--json")
+    assert [one["place"] for one in orjson.loads(out)] == ["own"]
+    assert orjson.loads(out)[0]["fingerprint"] != first
+    code, _, err = run("certificate", "trust", "AB" * 32, *folder)
+    assert code == INPUT
+    assert "no certificate" in err

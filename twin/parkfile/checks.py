@@ -15,7 +15,7 @@ from models.errors import InputError, Problem, did_you_mean
 from models.load import load_templates
 from models.tariff import known_tariffs
 from twin.metrics import ITEM_STATES, METRICS, OPERATION_MODES
-from twin.parkfile.mapping import catalogue_of, expand
+from twin.parkfile.mapping import catalogue_of, expand, is_rule
 from twin.parkfile.parts import WEATHER, Part, parts_of
 from twin.parkfile.schema import (
     AggregateSites,
@@ -462,6 +462,8 @@ def _mappings(context: Context) -> Iterator[Finding]:
                     message=error.what,
                     suggestion=error.remedy,
                 )
+                continue
+            if is_rule(mapping):
                 continue
             for binding in made:
                 other = of_path.setdefault(binding.path, path)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from models.errors import InputError, Problem
 from twin.park import AssetNode, Edge, Park
-from twin.parkfile.mapping import catalogue_of, expand
+from twin.parkfile.mapping import catalogue_of, expand, is_rule
 from twin.parkfile.parts import Part, parts_of
 from twin.parkfile.schema import AggregateSites, ChainItem, Line, ParkFile
 from twin.parkfile.strict_yaml import Document, Path
@@ -56,6 +56,8 @@ def _bindings(
     sampling: dict[str, float] = {}
     for endpoint in spec.endpoints:
         for mapping in endpoint.map:
+            if is_rule(mapping):
+                continue
             try:
                 made = tuple(expand(spec.id, endpoint.id, mapping, catalogue))
             except InputError as error:

@@ -4,7 +4,8 @@
 stands for one or more segments. A placeholder named like an asset type (``{line}``, ``{machine}``,
 ``{feeder}``…) stands only for assets of that type. Both sides must hold the same placeholders; what
 they stand for comes from the assets of the park and the metrics of their types, never from the
-server.
+server. A mapping with ``*`` in its match, or with ``to: auto``, is a rule instead: it is expanded
+against a crawl (`connectors.onboarding.wildcard`).
 """
 
 import re
@@ -51,6 +52,11 @@ class Catalogue:
 
     types: Mapping[str, str]
     targets: Mapping[str, Target]
+
+
+def is_rule(mapping: MappingSpec) -> bool:
+    """Whether a mapping is a rule with wildcards: what it matches is known after a crawl only."""
+    return "*" in mapping.match or mapping.match.startswith("path:") or mapping.to == "auto"
 
 
 def catalogue_of(types: Mapping[str, str]) -> Catalogue:
@@ -146,6 +152,15 @@ def scale_to(target: Target, unit: str | None) -> float:
         near = did_you_mean(unit, known) or f"units: {', '.join(known)}"
         raise InputError(f"'{unit}' is no unit of {target.path} ({dimension})", near, "unit")
     return convert(1.0, unit, stored)
+
+
+def source_unit(binding: Binding) -> str:
+    """Unit at the source of a binding; empty where it is the stored one or unknown."""
+    dimension = DIMENSION_OF_UNIT.get(binding.unit)
+    if binding.scale == 1.0 or dimension is None:
+        return ""
+    units = DIMENSIONS[dimension].units
+    return next((u for u in units if convert(1.0, u, binding.unit) == binding.scale), "")
 
 
 def _names(text: str, where: str) -> frozenset[str]:

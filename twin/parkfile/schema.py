@@ -390,7 +390,12 @@ class Mapping(Strict):
     """Nodes → tag paths. Placeholders in braces stand for the same text on both sides."""
 
     match: str = Field(
-        pattern=r"^nsu=[^;]+;[isgb]=.+$", description="nsu=<URI>;s=… ; a bare ns= index is refused"
+        pattern=r"^(nsu=[^;]+;[isgb]=|path:).+$",
+        description="nsu=<URI>;s=… ; a bare ns= index is refused. A rule holds *, or is path:…",
+    )
+    to: str = Field(
+        description="Tag path below the park, e.g. acme/moulding/l1/{machine}/power; `auto` lets "
+        "the matcher say, for a rule"
     )
     to: str = Field(description="Tag path below the park, e.g. acme/moulding/l1/{machine}/power")
     unit: str | None = Field(None, description="Unit at the source when it differs")

@@ -1,0 +1,81 @@
+"""What the service says is said in the viewer's language; what a stranger says is quoted."""
+
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+
+from dashboard.words.book import FOLDER, words
+from dashboard.words.said import said
+
+ROOT = FOLDER.parents[1]
+KNOWN = orjson.loads((FOLDER / "said.json").read_bytes())
+PLACE = re.compile(r"\{(\w+)\}")
+
+
+@pytest.mark.parametrize(
+    ("english", "vietnamese"),
+    [
+        (
+            "connection refused: is the server running, and is the port right?",
+            "máy chủ từ chối kết nối: kiểm tra máy chủ có đang chạy và cổng có đúng không",
+        ),
+        (
+            "the server has no namespace urn:acme:line2 any more: load its program again, or map "
+            "the endpoint anew",
+            "máy chủ không còn không gian tên urn:acme:line2: nạp lại chương trình, hoặc gán lại "
+            "điểm kết nối",
+        ),
+        (
+            "the server does not trust our certificate (BadCertificateUntrusted)",
+            "máy chủ chưa tin cậy chứng thư số của ta (BadCertificateUntrusted)",
+        ),
+        (
+            "not an OPC UA server, or it does not answer (no answer in time)",
+            "không phải máy chủ OPC UA, hoặc không trả lời (không trả lời kịp thời)",
+        ),
+        (
+            "given up after 3 attempts: no answer in time",
+            "bỏ sau 3 lần thử: không trả lời kịp thời",
+        ),
+        ("smt_plc: connection refused", "smt_plc: máy chủ từ chối kết nối"),
+        (
+            "connection refused; Anlage steht still",
+            "máy chủ từ chối kết nối; “Anlage steht still”",
+        ),
+    ],
+)
+def test_a_text_of_ours_is_translated_whole_or_piece_by_piece(english, vietnamese):
+    assert said(words("vi"), english) == vietnamese
+    assert said(words("en"), english) == english
+
+
+def test_a_foreign_text_stays_and_is_quoted():
+    assert said(words("vi"), "Lizenz abgelaufen") == "“Lizenz abgelaufen”"
+    assert said(words("en"), "Lizenz abgelaufen") == "Lizenz abgelaufen"
+    assert said(words("vi"), "") == ""
+
+
+def test_every_entry_translates_itself_and_keeps_its_places():
+    for english, vietnamese in KNOWN.items():
+        assert set(PLACE.findall(english)) == set(PLACE.findall(vietnamese)), english
+        if "{what}" not in english:
+            found = said(words("vi"), PLACE.sub("7", english))
+            assert found == PLACE.sub("7", vietnamese), english
+
+
+def test_every_entry_is_still_said_somewhere():
+    files = [p for room in ("cluster", "connectors", "twin", "models") for p in walked(ROOT / room)]
+    source = "\n".join(path.read_text() for path in files)
+    joined = re.sub(r"""["']\s*\n?\s*f?["']""", "", source)  # neighbouring strings are one
+    gone = [
+        english
+        for english in KNOWN
+        if any(part not in joined for part in re.split(r"\{\w+\}|, ", english) if len(part) > 3)
+    ]
+    assert gone == []
+
+
+def walked(room: Path) -> list[Path]:
+    return sorted(room.rglob("*.py"))
