@@ -32,7 +32,8 @@ from twin.samples import to_us
 
 Kind = Literal["cut", "flap", "blackhole", "restart", "receiver"]
 _PATIENCE_S: Final = 120.0
-_FLOW_S: Final = 1.0
+_FILLED_S: Final = 30.0
+"""What does not come within this long after an outage is missing."""
 _OF_THE_LINK: Final = ("cut", "flap", "blackhole")
 _FLAPS: Final = 5
 _BREATH_S: Final = 1.0
@@ -73,6 +74,8 @@ class Setting:
         Nodes of each endpoint, of mixed types, and their changes per second.
     publishing_ms
         Publishing interval [ms].
+    flow_s
+        Values flow for this long before and between outages [s].
     gateway
         Settings of the gateway.
     """
@@ -80,6 +83,7 @@ class Setting:
     nodes: int = 50
     hz: float = 10.0
     publishing_ms: float = 100.0
+    flow_s: float = 1.0
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
 
@@ -169,7 +173,7 @@ class Outages:
             gateway = await stack.enter_async_context(self._gateway(receiver, server, proxies))
             await self._flow(gateway, audits)
             await self._outages(server, proxies, receiver, gateway, audits)
-            await self._caught_up(gateway, audits, server)
+            await self._settled(gateway, audits)
             upto = min(audit.newest for audit in audits) - 1
         return self._judged(audits, receiver, upto)
 
@@ -226,7 +230,7 @@ class Outages:
                 receiver.away = True
                 await asyncio.sleep(fault.seconds)
                 receiver.away = False
-            await self._flow(gateway, audits)
+            await self._settled(gateway, audits)
 
     async def _cut_off(self, proxy: Proxy) -> None:
         await asyncio.sleep(self._random.uniform(0.0, 1.0))
@@ -241,23 +245,19 @@ class Outages:
         await _until(
             lambda: all(one.state is EndpointState.CONNECTED for one in gateway.status()), gateway
         )
-        wanted = audits[0].ticks.newest(wall_us()) + round(_FLOW_S * self._setting.hz)
+        wanted = audits[0].ticks.newest(wall_us()) + round(self._setting.flow_s * self._setting.hz)
         await _until(lambda: all(audit.newest >= wanted for audit in audits), gateway)
 
-    async def _caught_up(
-        self, gateway: Gateway, audits: Sequence[Audit], server: LoadProcess
-    ) -> None:
-        """Wait until the newest ticks come soon after they happened, and outages are judged."""
+    async def _settled(self, gateway: Gateway, audits: Sequence[Audit]) -> None:
+        """Wait until what happens now comes, and what waited has come or is given up."""
         await self._flow(gateway, audits)
-        behind = round(2 * self._setting.hz)
-
-        def present() -> bool:
-            newest = server.ticks.newest(wall_us())
-            return all(newest - audit.newest <= behind for audit in audits)
-
-        await _until(present, gateway)
-        settings = self._setting.gateway.source
-        await asyncio.sleep(2 * settings.probe_s + 6 * self._setting.publishing_ms / 1000.0 + 1.0)
+        settings, setting = self._setting.gateway.source, self._setting
+        await asyncio.sleep(
+            2 * settings.probe_s + 6 * setting.publishing_ms / 1000.0 + setting.flow_s
+        )
+        until = time.monotonic() + _FILLED_S * self._fault.holds
+        while time.monotonic() < until and _incomplete(audits):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.2)
         await self._flow(gateway, audits)
 
     def _judged(self, audits: Sequence[Audit], receiver: _Receiver, upto: int) -> Verdict:
@@ -272,6 +272,10 @@ class Outages:
             wrong=sum(v.wrong for v in verdicts),
             told=sum(v.told for v in verdicts),
         )
+
+
+def _incomplete(audits: Sequence[Audit]) -> bool:
+    return any(len(audit.missing(audit.newest - 1)) for audit in audits)
 
 
 async def _until(done: Callable[[], bool], gateway: Gateway) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -56,7 +58,7 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection, on both sides."""
         for writer in tuple(self._writers):
-            writer.transport.abort()
+            _reset(writer)
         self._writers.clear()
 
     @contextlib.asynccontextmanager
@@ -94,6 +96,7 @@ class Proxy:
         try:
             await self._open.wait()
             if self.refuse:
+                _reset(writer)
                 return
             other, back = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers.add(back)
@@ -128,3 +131,11 @@ class Proxy:
                 await writer.drain()
         writer.transport.abort()
         back.transport.abort()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a broken link does: with a reset, not in order."""
+    sock = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

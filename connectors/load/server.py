@@ -353,7 +353,7 @@ class LoadServer:
             result.StatusCode = ua.StatusCode(ua.UInt32(_UNKNOWN))
             return result
         ticks = self.settings.ticks
-        start_us, end_us = to_us(details.StartTime), to_us(details.EndTime)
+        start_us, end_us = _bound_us(details.StartTime), _bound_us(details.EndTime) or wall_us()
         first = -((ticks.zero_us - start_us) // ticks.period_us)
         if wanted.ContinuationPoint:
             (first,) = struct.unpack("<q", wanted.ContinuationPoint)
@@ -621,6 +621,11 @@ def _parameters(kind: type[_T], head: Head, request: Request) -> _T:
     except Exception as broken:  # what asyncua's decoder raises on foreign bytes is of every kind
         raise NotOpcUa(f"a {kind.__name__} that cannot be read ({broken})") from broken
     return found
+
+
+def _bound_us(at: datetime | None) -> int:
+    """A bound of history [us]; 0 when it is left out, as 1601 says too."""
+    return 0 if at is None else max(to_us(at), 0)
 
 
 def _stamped(value: ua.Variant, at: datetime) -> ua.DataValue:
