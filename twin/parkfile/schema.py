@@ -397,7 +397,6 @@ class Mapping(Strict):
         description="Tag path below the park, e.g. acme/moulding/l1/{machine}/power; `auto` lets "
         "the matcher say, for a rule"
     )
-    to: str = Field(description="Tag path below the park, e.g. acme/moulding/l1/{machine}/power")
     unit: str | None = Field(None, description="Unit at the source when it differs")
     sampling: Duration | None = None
     publishing: Duration | None = None
