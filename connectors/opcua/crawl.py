@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import orjson
 from asyncua import ua
@@ -54,7 +54,6 @@ _KEPT_PROPERTIES: Final = frozenset({"EngineeringUnits", "EURange"})
 _STATE_NUMBER: Final = "Number"
 _ATTRIBUTES: Final = (
     AttributeIds.DataType,
-    AttributeIds.ValueRank,
     AttributeIds.AccessLevel,
     AttributeIds.Description,
     AttributeIds.Value,
@@ -170,6 +169,7 @@ class _Opened:
     properties: dict[str, ua.NodeId]
     fault: str = ""
     later: bool = False
+    id: ua.NodeId | None = None
 
 
 class CrawlState:
@@ -560,15 +560,16 @@ class _Link:
         """References of each node, with all that continuation points hold."""
         wanted = ua.BrowseParameters()
         wanted.RequestedMaxReferencesPerNode = ua.Counter(_PER_NODE)
-        wanted.NodesToBrowse = [_forward(self.id_of(one.node)) for one in members]
+        ids = [self.id_of(one.node) for one in members]
+        wanted.NodesToBrowse = [_forward(node) for node in ids]
         results = await self._client.uaclient.browse(wanted)
         references = [list(result.References or ()) for result in results]
         faults = [_fault(result) for result in results]
         points = {n: r.ContinuationPoint for n, r in enumerate(results) if r.ContinuationPoint}
         await self._continue(points, references, faults, most)
         return [
-            self._opened(one, refs, fault)
-            for one, refs, fault in zip(members, references, faults, strict=True)
+            self._opened(one, node, refs, fault)
+            for one, node, refs, fault in zip(members, ids, references, faults, strict=True)
         ]
 
     async def _continue(
@@ -608,7 +609,11 @@ class _Link:
             await self._client.uaclient.browse_next(give_back)
 
     def _opened(
-        self, one: _Found, references: Sequence[ua.ReferenceDescription], fault: str
+        self,
+        one: _Found,
+        own: ua.NodeId,
+        references: Sequence[ua.ReferenceDescription],
+        fault: str,
     ) -> _Opened:
         children: list[_Found] = []
         properties: dict[str, ua.NodeId] = {}
@@ -641,14 +646,15 @@ class _Link:
                 )
             )
         later = fault == "BadNoContinuationPoints"
-        return _Opened(one, children, properties, "" if later else fault, later)
+        return _Opened(one, children, properties, "" if later else fault, later, own)
 
     async def described(self, opened: Sequence[_Opened]) -> list[SeenNode]:
         """Rows of the nodes themselves, variables with their attributes, unit and range."""
         variables = [one for one in opened if one.found.kind == ua.NodeClass.Variable]
         asked: list[tuple[ua.NodeId, AttributeIds]] = []
         for one in variables:
-            node = self.id_of(one.found.node)
+            assert one.id is not None  # noqa: S101 - it was browsed by it
+            node = one.id
             asked.extend((node, what) for what in _ATTRIBUTES)
         extra = [(n, name) for n, one in enumerate(variables) for name in one.properties]
         asked.extend((variables[n].properties[name], AttributeIds.Value) for n, name in extra)
@@ -660,8 +666,23 @@ class _Link:
         ]
         for (n, name), value in zip(extra, values[len(variables) * step :], strict=True):
             told[n][name] = value
+        await self._ranks(variables, told)
         facts = dict(zip((one.found.node for one in variables), told, strict=True))
         return [_row(one.found, facts.get(one.found.node), self._namespaces) for one in opened]
+
+    async def _ranks(self, variables: Sequence[_Opened], told: Sequence[dict[str, object]]) -> None:
+        """Rank of each variable: a value shows it; the server is asked where there is none."""
+        dark: list[int] = []
+        for n, facts in enumerate(told):
+            value = facts[AttributeIds.Value]  # type: ignore[index]
+            inner = value.Value if isinstance(value, ua.DataValue) else None
+            if inner is None or inner.Value is None:
+                dark.append(n)
+            else:
+                facts[AttributeIds.ValueRank] = 1 if inner.is_array else -1  # type: ignore[index]
+        asked = [(variables[n].id, AttributeIds.ValueRank) for n in dark]
+        for n, value in zip(dark, await self.read(asked), strict=True):  # type: ignore[arg-type]
+            told[n][AttributeIds.ValueRank] = _number(value, -1)  # type: ignore[index]
 
     async def read(self, asked: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
         """Attributes, in calls the server takes."""
@@ -802,7 +823,7 @@ def _row(
     return replace(
         row,
         data_type=_data_type(_inner(told[AttributeIds.DataType]), namespaces),  # type: ignore[index]
-        rank=_number(told[AttributeIds.ValueRank], -1),  # type: ignore[index]
+        rank=cast("int", told[AttributeIds.ValueRank]),  # type: ignore[index]
         access=_number(told[AttributeIds.AccessLevel], 1),  # type: ignore[index]
         description=_text(description),
         unit=_text(unit.DisplayName) if isinstance(unit, ua.EUInformation) else "",
