@@ -2,9 +2,9 @@
 
 ``python -m connectors.bench_crawl serve PORT NODES DELAY_MS`` is the server;
 ``python -m connectors.bench_crawl NODES [PLAIN [DELAY_MS]]`` measures. The plain one is what
-asyncua's documentation leads to: each node's children, then each variable's attributes, one call after
-another. It is far slower, so it may be measured on a part (PLAIN nodes) and is compared per node;
-both see the same nodes of one server. DELAY_MS holds every byte back each way, as a plant's
+asyncua's documentation leads to: each node's children, then each variable's attributes, one call
+after another. It is far slower, so it may be measured on a part (PLAIN nodes) and is compared per
+node; both see the same nodes of one server. DELAY_MS holds every byte back each way, as a plant's
 network and a PLC do; without it both are bound by the server's own work.
 """
 
