@@ -1,5 +1,6 @@
 """Endpoints and tags of a park: what its file says, and what people registered while it ran."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -11,8 +12,8 @@ from connectors.opcua.config import EndpointConfig, endpoint_config, items_of
 from models.errors import InputError, NotFound
 from twin.metrics import METRICS
 from twin.park import Park
-from twin.tags import Binding, TagRow
 from twin.parkfile.mapping import Target, scale_to, source_unit
+from twin.tags import Binding, TagRow
 
 _CONFIG_FIELDS: Final = (
     *("url", "policy", "mode", "allow_insecure", "user", "password", "time_policy"),
@@ -49,17 +50,17 @@ def wanted(
 def binding_of(park: Park, endpoint: str, node: str, path: str) -> Binding:
     """The tag of a path: its unit and kind are those of the asset's metric.
 
-    Raises
     A path may end in the unit at the source, ``vsip1/acme/l1/p01/active_power [W]``: the values are
     converted to the stored one.
 
+    Raises
     ------
     InputError, NotFound
         When the node or the path is none.
     """
     namespace, identifier = split_node(node)
-    asset, metric = split_path(park, path)
     path, unit = split_unit(path)
+    asset, metric = split_path(park, path)
     kind = park.assets[asset].type
     found = next((m for m in METRICS.get(kind, ()) if m.name == metric), None)
     if found is None:
@@ -71,11 +72,10 @@ def binding_of(park: Park, endpoint: str, node: str, path: str) -> Binding:
         endpoint=endpoint,
         namespace=namespace,
         identifier=identifier,
-    )
         scale=scale_to(Target(asset=asset, type=kind, metric=found), unit or None),
+    )
 
 
-def split_path(park: Park, path: str) -> tuple[str, str]:
 def written(binding: Binding) -> str:
     """Path of a binding as a mapping keeps it: with the unit at its source where that differs."""
     unit = source_unit(binding)
@@ -88,6 +88,7 @@ def split_unit(path: str) -> tuple[str, str]:
     return (plain, unit.removesuffix("]")) if bracket and unit.endswith("]") else (path, "")
 
 
+def split_path(park: Park, path: str) -> tuple[str, str]:
     """Asset id and metric of a tag path.
 
     Raises
@@ -133,7 +134,9 @@ def configs(
     rows: Sequence[TagRow],
     urls: Mapping[str, str],
 ) -> tuple[EndpointConfig, ...]:
-    """What the gateway has to read: endpoints of the file, and registered ones.
+    """What the service has to read itself: endpoints of the file, and registered ones.
+
+    Those of a gateway in the plant are not among them, see `edge_configs`.
 
     Parameters
     ----------
@@ -148,7 +151,7 @@ def configs(
     found = [
         endpoint_config(endpoint, rows, url=urls.get(name))
         for name, endpoint in park.endpoints.items()
-        if name not in known
+        if name not in known and not endpoint.gateway
     ]
     found += [
         config_of(row.id, row.spec, rows)
@@ -156,6 +159,23 @@ def configs(
         if row.removed_us is None and row.origin == REGISTERED
     ]
     return tuple(found)
+
+
+def is_own_gateway(name: str) -> bool:
+    """Whether a name is one of the service's own gateways: ``gateway``, ``gateway-2``, …"""
+    return re.fullmatch(r"gateway(-\d+)?", name) is not None
+
+
+def edge_configs(
+    park: Park, endpoints: Sequence[EndpointRow], rows: Sequence[TagRow], gateway: str
+) -> tuple[EndpointConfig, ...]:
+    """What a gateway in the plant has to read: the endpoints of the file that name it."""
+    removed = {row.id for row in endpoints}
+    return tuple(
+        endpoint_config(endpoint, rows)
+        for name, endpoint in park.endpoints.items()
+        if name not in removed and endpoint.gateway == gateway
+    )
 
 
 def config_of(name: str, spec: Mapping[str, object], rows: Sequence[TagRow]) -> EndpointConfig:

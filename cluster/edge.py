@@ -1,69 +1,92 @@
-"""A gateway outside the service: reads endpoints in the plant and delivers over HTTP."""
+"""A gateway outside the service: reads endpoints in the plant and delivers over HTTPS.
+
+It listens at no port. What it has to read it asks the service for, with its token; the answer is
+signed and kept, so that it starts, samples and buffers while the service is away.
+"""
 
 import asyncio
 import contextlib
 import logging
 import os
-import re
+import secrets
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
 
-import httpx
 import orjson
 import pyarrow as pa
 
 from cluster import logs
-from cluster.client import error_of
+from cluster.edge_link import Link, LinkSettings
+from cluster.edge_store import SET_ASIDE, EdgeConfig, EdgeStore
+from cluster.gateway_token import read_token
 from cluster.layout import SECRETS
 from cluster.settings import SECRET_FILES
-from connectors.clock import wall_us
-from connectors.gateway import Gateway
-from connectors.opcua.config import EndpointConfig, endpoint_config
+from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.reach import NETWORKS, PORTS, allow_reach, reach_of
 from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
-from models.errors import InputError, Unavailable
+from models.errors import TwinError, Unavailable
 from twin.delivery import Delivered
-from twin.park import Park
-from twin.parkfile.load import load_park
-from twin.tags import Binding, TagRow
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 5.0
-_FOLLOW_S = 15.0
+SIGNATURE: Final = "X-Parktwin-Signature"
+_LOOK_S: Final = 5.0
+_FOLLOW_S: Final = 15.0
+_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:
-    """What a gateway at the edge needs: where it delivers, its name, and its folder."""
-
-    url: str
-    source: str
-    folder: Path
-    for_s: float | None = None
-
-
-class Edge:
-    """One gateway process.
+    """What a gateway at the edge needs.
 
     Parameters
     ----------
-    park
-        The park whose endpoints it reads.
+    link
+        Where it delivers.
+    token
+        File of its token.
+    folder
+        Folder of its buffer, certificates and log.
+    for_s
+        Stop after so many seconds; None for Ctrl-C.
+    gateway
+        How it batches and buffers.
+    follow_s
+        How often it asks what it has to read [s].
+    """
+
+    link: LinkSettings
+    token: Path
+    folder: Path
+    for_s: float | None = None
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    follow_s: float = _FOLLOW_S
+
+
+class Edge:
+    """One gateway process: a `Gateway` for each park its token is for.
+
+    Parameters
+    ----------
     settings
         Where and how.
     tell
         Gets each line for the console.
     """
 
-    def __init__(self, park: Park, settings: EdgeSettings, tell: Callable[[str], None]) -> None:
-        self._park, self._settings, self._tell = park, settings, tell
-        self._http = httpx.AsyncClient(
-            base_url=f"{settings.url.rstrip('/')}/api/v1", timeout=30.0, trust_env=False
-        )
+    def __init__(self, settings: EdgeSettings, tell: Callable[[str], None]) -> None:
+        token = read_token(settings.token)
+        self._settings, self._tell = settings, tell
+        self._store = EdgeStore(settings.folder, token)
+        self._link = Link(settings.link, token, settings.folder / "service.pem")
+        self._gateways: dict[str, Gateway] = {}
+        self._read: dict[str, set[str]] = {}
+        self._versions: dict[str, int] = {}
+        self._told = ""
         self._reading = False
 
     async def run(self) -> None:
@@ -74,59 +97,148 @@ class Edge:
         Unavailable
             When it had to stop before the service answered once.
         """
-        work = asyncio.create_task(self._work())
+        work = asyncio.create_task(self.work())
         stopped = asyncio.create_task(self._until_stopped())
         await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
         for task in (work, stopped):
             task.cancel()
         done, _ = await asyncio.gather(work, stopped, return_exceptions=True)
-        await self._http.aclose()
         if isinstance(done, asyncio.CancelledError) and not self._reading:
-            raise Unavailable(f"{self._settings.url} has not answered", "start it, or mend --to")
+            url = self._settings.link.url
+            raise Unavailable(f"{url} has not answered", "start it, or mend --to")
         if isinstance(done, Exception):
             raise done
 
-    async def _work(self) -> None:
-        rows = await self._tags()
-        secrets = self._settings.folder / SECRETS
-        listed = listed_files(os.environ.get(SECRET_FILES, ""))
-        allow_secrets(SecretPlaces(folder=secrets, files=listed))
-        allow_reach(reach_of(os.environ.get(NETWORKS, ""), os.environ.get(PORTS, "")))
-        gateway = Gateway(
-            source=self._settings.source,
-            folder=self._settings.folder,
-            deliver=self._deliver,
-            new_session=self._session,
-            pki=Pki(self._settings.folder / "pki"),
-        )
-        await gateway.start(self._configs(rows))
-        self._reading = True
-        self._tell(
-            f"reading {len(self._park.endpoints)} endpoint(s) with {len(rows)} tag(s), "
-            f"delivering to {self._settings.url}"
-        )
+    async def work(self) -> None:
+        """Read and deliver until cancelled; at the end deliver what there is."""
+        self._allow()
         try:
-            await self._follow(gateway, rows)
+            await self._apply(await self._first())
+            self._reading = True
+            while True:
+                await self._set_aside()
+                await asyncio.sleep(self._settings.follow_s)
+                await self._follow()
         finally:
-            await gateway.stop()
+            gateways = self._gateways.values()
+            await asyncio.gather(*(gateway.stop() for gateway in gateways), return_exceptions=True)
+            await self._link.close()
 
-    def _configs(self, rows: list[TagRow]) -> list[EndpointConfig]:
-        return [endpoint_config(e, rows) for e in self._park.endpoints.values()]
+    def _allow(self) -> None:
+        listed = listed_files(os.environ.get(SECRET_FILES, ""))
+        allow_secrets(SecretPlaces(folder=self._settings.folder / SECRETS, files=listed))
+        allow_reach(reach_of(os.environ.get(NETWORKS, ""), os.environ.get(PORTS, "")))
 
-    async def _follow(self, gateway: Gateway, rows: list[TagRow]) -> None:
-        """Take over what the service does to its tags, or values would go to closed ones."""
-        known = _numbers(rows)
+    # --- what to read ---
+
+    async def _first(self) -> EdgeConfig:
+        """What was kept, at once; the first time of all the service is waited for."""
+        kept = await asyncio.to_thread(self._store.kept)
+        if kept is not None:
+            self._tell("it starts with what it was told last")
+            return kept
         while True:
-            await asyncio.sleep(_FOLLOW_S)
             try:
-                rows = await self._ask_tags()
-            except Unavailable:  # sampling goes on; the buffer keeps what is not taken
-                continue
-            if _numbers(rows) != known:
-                known = _numbers(rows)
-                self._tell(f"the service has changed its tags: {len(rows)} are read now")
-                for config in self._configs(rows):
-                    await gateway.put(config)
+                return await self._ask()
+            except Unavailable as fault:
+                self._say(f"waiting for the service: {fault}")
+                await asyncio.sleep(min(_LOOK_S, self._settings.follow_s))
+
+    async def _follow(self) -> None:
+        """Take over what the service wants read by now; sampling goes on whatever it says."""
+        try:
+            await self._apply(await self._ask())
+        except Unavailable as fault:
+            self._say(f"the service is away, what is read is kept here: {fault}")
+        except (TwinError, OSError) as fault:
+            self._say(f"not followed: {fault}")
+        else:
+            self._say("")
+
+    async def _ask(self) -> EdgeConfig:
+        nonce = secrets.token_urlsafe(24)
+        told = {park: [asdict(s) for s in g.status()] for park, g in self._gateways.items()}
+        question = orjson.dumps({"nonce": nonce, "told": told})
+        body, headers = await self._link.send("/gateway/hello", question, kind=_JSON)
+        signature = headers.get(SIGNATURE, "")
+        return await asyncio.to_thread(self._store.keep, nonce, body, signature)
+
+    async def _apply(self, config: EdgeConfig) -> None:
+        """Read exactly what is wanted; a park that is not named any more goes on as it was."""
+        for park, (version, endpoints) in config.parks.items():
+            gateway = self._gateways.get(park)
+            if gateway is None:
+                gateway = self._gateway(park, config.gateway)
+                self._gateways[park] = gateway
+                await gateway.start(endpoints)
+            elif version != self._versions[park]:
+                for gone in self._read[park] - {endpoint.id for endpoint in endpoints}:
+                    await gateway.remove(gone)
+                for endpoint in endpoints:
+                    await gateway.put(endpoint)
+            if version != self._versions.get(park):
+                items = sum(len(endpoint.items) for endpoint in endpoints)
+                self._tell(
+                    f"{park}: reading {len(endpoints)} endpoint(s) with {items} tag(s), "
+                    f"delivering to {self._settings.link.url} as {config.gateway}"
+                )
+            self._versions[park] = version
+            self._read[park] = {endpoint.id for endpoint in endpoints}
+
+    def _gateway(self, park: str, name: str) -> Gateway:
+        return Gateway(
+            source=name,
+            folder=self._settings.folder / park,
+            deliver=partial(self._deliver, park),
+            new_session=partial(self._session, park, name),
+            pki=Pki(self._settings.folder / "pki"),
+            settings=self._settings.gateway,
+        )
+
+    # --- delivery ---
+
+    async def _session(self, park: str, name: str) -> int:
+        """A number the service has set aside; only without one it has to answer."""
+        session = await asyncio.to_thread(self._store.next_session, park)
+        if session is None:
+            await self._more_sessions(park, name)
+            session = await asyncio.to_thread(self._store.next_session, park)
+        if session is None:
+            raise Unavailable("the service gave no session number", "it is asked again")
+        return session
+
+    async def _set_aside(self) -> None:
+        """Have numbers for the next starts, while the service answers."""
+        for park, gateway in self._gateways.items():
+            if self._store.sessions_left(park) < SET_ASIDE // 2 and gateway.measures().session:
+                with contextlib.suppress(TwinError, OSError):
+                    await self._more_sessions(park, gateway.source)
+
+    async def _more_sessions(self, park: str, name: str) -> None:
+        query = {"source": name, "count": str(SET_ASIDE)}
+        body, _ = await self._link.send(f"/ingest/{park}/session", query=query)
+        plain = orjson.loads(body)
+        first, until = int(plain["session"]), int(plain["until"])
+        await asyncio.to_thread(self._store.set_aside, park, first, until)
+
+    async def _deliver(
+        self, park: str, source: str, session: int, seq: int, batch: pa.RecordBatch
+    ) -> Delivered:
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+            writer.write_batch(batch)
+        query = {"source": source, "session": str(session), "seq": str(seq)}
+        body, _ = await self._link.send(f"/ingest/{park}", sink.getvalue().to_pybytes(), query)
+        return Delivered(**orjson.loads(body))
+
+    # --- people ---
+
+    def _say(self, line: str) -> None:
+        """Tell something that lasts once, not every few seconds."""
+        if line and line != self._told:
+            self._tell(line)
+        self._told = line
 
     async def _until_stopped(self) -> None:
         stopped = asyncio.Event()
@@ -137,86 +249,16 @@ class Edge:
             async with asyncio.timeout(self._settings.for_s):
                 await stopped.wait()
 
-    async def _tags(self) -> list[TagRow]:
-        """Numbers of the tags, from the service; it is waited for."""
-        while True:
-            try:
-                return await self._ask_tags()
-            except Unavailable as error:
-                self._tell(f"waiting for the service: {error}")
-                await asyncio.sleep(_LOOK_S)
 
-    async def _ask_tags(self) -> list[TagRow]:
-        found = await self._get(f"/parks/{self._park.id}/tags")
-        tags = {str(row["path"]): int(str(row["tag"])) for row in found}
-        return [_row(tags[b.path], b) for b in self._park.bindings if b.path in tags]
-
-    async def _session(self) -> int:
-        query = {"source": self._settings.source}
-        answer = await self._send(f"/ingest/{self._park.id}/session", b"", query)
-        return int(str(answer["session"]))
-
-    async def _deliver(
-        self, source: str, session: int, seq: int, batch: pa.RecordBatch
-    ) -> Delivered:
-        sink = pa.BufferOutputStream()
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
-            writer.write_batch(batch)
-        query = {"source": source, "session": str(session), "seq": str(seq)}
-        body = sink.getvalue().to_pybytes()
-        answer = await self._send(f"/ingest/{self._park.id}", body, query)
-        return Delivered(**answer)  # type: ignore[arg-type]
-
-    async def _get(self, path: str) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = orjson.loads(await self._ask("GET", path, None, {}))
-        return found
-
-    async def _send(self, path: str, body: bytes, query: dict[str, str]) -> dict[str, object]:
-        found: dict[str, object] = orjson.loads(await self._ask("POST", path, body, query))
-        return found
-
-    async def _ask(
-        self, method: str, path: str, body: bytes | None, query: dict[str, str]
-    ) -> bytes:
-        try:
-            answer = await self._http.request(method, path, content=body, params=query)
-        except httpx.TransportError as error:
-            raise Unavailable(f"{self._settings.url} does not answer ({error})") from error
-        if answer.is_error:
-            raise error_of(answer.status_code, answer.content)
-        return answer.content
-
-
-def _numbers(rows: list[TagRow]) -> dict[str, int]:
-    return {row.binding.path: row.tag for row in rows}
-
-
-def _row(tag: int, binding: Binding) -> TagRow:
-    return TagRow(tag=tag, binding=binding, valid_from_us=wall_us())
-
-
-def run_edge(
-    park: Path, settings: EdgeSettings, log_level: str, tell: Callable[[str], None]
-) -> None:
-    """Read the endpoints of a park here and deliver them to a service elsewhere.
+def run_edge(settings: EdgeSettings, log_level: str, tell: Callable[[str], None]) -> None:
+    """Read endpoints here and deliver them to a service elsewhere.
 
     Raises
     ------
-    InputError
-        When an address or a name is none.
+    InputError, Refused
+        When the token cannot be read, or is not taken.
     """
-    if urlsplit(settings.url).scheme not in {"http", "https"} or not urlsplit(settings.url).netloc:
-        raise InputError(f"{settings.url!r} is no address", "write https://host:port", "to")
-    if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,99}", settings.source):
-        raise InputError(
-            f"{settings.source!r} is no name of a gateway",
-            "write it like edge-1: a-z, 0-9 and _ . -, 100 at most",
-            "source",
-        )
-    found = load_park(park)
-    if not found.endpoints:
-        raise InputError(f"{park} has no endpoints", "add endpoints: to the park file", "park")
+    edge = Edge(settings, tell)
     logs.configure(settings.folder / "logs", "gateway", log_level)
     tell(f"its buffer and its log are in {settings.folder}")
-    asyncio.run(Edge(found, settings, tell).run())
+    asyncio.run(edge.run())

@@ -60,6 +60,7 @@ class EndpointDesk:
     async def test_again(self, endpoint: str) -> EndpointTest:
         """Try a registered endpoint with everything it is registered with."""
         self._need(endpoint)
+        self._read_here(endpoint)
         live = self._live
         known = await asyncio.to_thread(self._store.endpoints, live.id)
         rows = list(live.dictionary.open.values())
@@ -97,6 +98,7 @@ class EndpointDesk:
             await allowed_reach().resolve(config.url)
         else:
             self._need(url_or_id)
+            self._read_here(url_or_id)
         found = await self._live.ask_gateway("browse", url_or_id, node)
         nodes = cast("Sequence[BrowsedNode]", found)
         bound = tuple(row.binding for row in self._live.dictionary.open.values())
@@ -113,6 +115,23 @@ class EndpointDesk:
     def _need(self, endpoint: str) -> None:
         if endpoint not in self._known():
             raise NotFound("endpoint", endpoint, self._known())
+
+    def _read_here(self, endpoint: str) -> None:
+        """Refuse what only a gateway in a plant can reach.
+
+        Raises
+        ------
+        Conflict
+            With its name.
+        """
+        found = self._live.park.endpoints.get(endpoint)
+        if found is not None and found.gateway:
+            raise Conflict(
+                f"endpoint {endpoint!r} is read by gateway {found.gateway} in its plant, the "
+                "service cannot reach it",
+                "its status says how it is there; `gateway:` in the park file says who reads it",
+                "endpoint",
+            )
 
     def _check(self, endpoint: str, mapping: Mapping[str, str]) -> None:
         for node, path in mapping.items():

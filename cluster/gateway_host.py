@@ -4,23 +4,25 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
+from cluster.assignments import read_assignments
+from cluster.config_json import config_from, plain_of
 from cluster.crawl_room import CrawlRoom
 from cluster.layout import SECRETS
 from cluster.metadata import sqlite
 from cluster.park_clock import ParkTime
 from connectors.clock import wall_us
-from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings
+from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings, Taken
 from connectors.onboarding.seen import SeenNode
 from connectors.opcua.browse import browse_children
 from connectors.opcua.certificates import plain
-from connectors.opcua.config import EndpointConfig, Item
+from connectors.opcua.config import EndpointConfig
 from connectors.opcua.reach import allow_reach, reach_of
 from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus, EndpointTest
 from connectors.opcua.security import Pki, SecretPlaces, Shown, allow_secrets, listed_files
@@ -29,7 +31,7 @@ from connectors.opcua.trial import try_endpoint
 from models.errors import Conflict, NotFound, TwinError
 from twin.delivery import Delivered
 
-_ASKED_AT_ONCE: Final = 8
+_ASKED_AT_ONCE: Final = 16
 _ASK_S: Final = 3.0
 _RETRY_MOST_S: Final = 0.5
 """A shard is back within seconds; a longer wait would be the larger part of the outage."""
@@ -51,6 +53,9 @@ class GatewayHostSettings:
         URL of the metadata store; empty for SQLite in the data folder.
     folder, pki
         Folders of the buffer and of the certificates.
+    assignments
+        File that says which gateway reads what, see `cluster.assignments`; empty for a gateway
+        that is the only one.
     clock
         State file of the virtual plant; empty for wall time.
     secret_files, networks, ports
@@ -65,6 +70,7 @@ class GatewayHostSettings:
     database: str
     folder: str
     pki: str
+    assignments: str = ""
     clock: str = ""
     secret_files: str = ""
     networks: str = ""
@@ -83,6 +89,7 @@ class GatewayHost:
         self._configs: dict[str, EndpointConfig] = {}
         self._pki = Pki(Path(settings.pki))
         self._crawls = CrawlRoom(self._folder, self._pki)
+        self._trials = TrialRoom(self._pki)
         self._gateway = Gateway(
             source=settings.source,
             folder=self._folder,
@@ -100,40 +107,94 @@ class GatewayHost:
         )
         allow_reach(reach_of(settings.networks, settings.ports))
         self._started = False
+        self._version = 0
 
     async def begin(self) -> int:
         """Start, if that has not happened; the process id."""
         async with self._starting:
             if not self._started:
-                self._configs = {c.id: c for c in read_configs(self._remembered)}
+                self._configs = {c.id: c for c in self._still_ours()}
                 await self._gateway.start(self._configs.values())
                 self._started = True
         return os.getpid()
 
-    async def put_all(self, configs: Sequence[EndpointConfig]) -> None:
+    def _still_ours(self) -> list[EndpointConfig]:
+        """What was read before, but for what was given to another gateway since."""
+        remembered = read_configs(self._remembered)
+        if not self._settings.assignments:
+            return remembered
+        now = read_assignments(Path(self._settings.assignments))
+        if now is None:
+            return remembered
+        self._version = max(self._version, now.version)
+        return [c for c in remembered if now.of.get(c.id) == self._settings.source]
+
+    async def put_all(
+        self,
+        configs: Sequence[EndpointConfig],
+        version: int = 0,
+        taken: Mapping[str, Taken] | None = None,
+        leaving: Mapping[str, str] | None = None,
+    ) -> dict[str, Taken]:
         """Hold exactly these endpoints.
+
+        Parameters
+        ----------
+        configs
+            The endpoints.
+        version
+            Of the assignments that say so.
+        taken
+            What another gateway remembers of those that come from it.
+        leaving
+            Endpoint → why another gateway reads it from now on.
+
+        Returns
+        -------
+        dict[str, Taken]
+            What is remembered of those that leave.
 
         Raises
         ------
         Conflict
-            When they are too many; nothing is changed.
+            When they are too many, or the assignments are older than those known here; nothing is
+            changed.
         """
         await self.begin()
         wanted = {config.id: config for config in configs}
         room_for(wanted.values())
         async with self._putting:
+            self._newer(version)
             try:
+                told = await self._let_go(dict(leaving or {}))
                 for gone in self._configs.keys() - wanted.keys():
                     # Forgotten first: should this call end halfway, the next one goes on.
                     del self._configs[gone]
                     with contextlib.suppress(NotFound):
                         await self._gateway.remove(gone)
                 for config in wanted.values():
-                    await self._gateway.put(config)
+                    await self._gateway.put(config, (taken or {}).get(config.id))
                     self._configs[config.id] = config
             finally:
                 held = list(self._configs.values())
                 await asyncio.to_thread(write_configs, self._remembered, held)
+        return told
+
+    def _newer(self, version: int) -> None:
+        """Refuse a command that was overtaken: it could read what another gateway reads by now."""
+        if version < self._version:
+            raise Conflict(
+                f"assignment {version} is older than {self._version}", "ask again", "version"
+            )
+        self._version = version
+
+    async def _let_go(self, leaving: Mapping[str, str]) -> dict[str, Taken]:
+        told = {}
+        for endpoint, why in leaving.items():
+            self._configs.pop(endpoint, None)
+            with contextlib.suppress(NotFound):
+                told[endpoint] = await self._gateway.release(endpoint, why)
+        return told
 
     async def status(self) -> list[EndpointStatus]:
         """Where every endpoint stands."""
@@ -156,12 +217,29 @@ class GatewayHost:
             config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
         return await browse_children(config, node, pki=self._pki)
 
-    async def crawl(self, url_or_id: str, fresh: bool) -> dict[str, object]:  # noqa: FBT001 - called by name over Ray
-        """Start a crawl, or tell how far it is."""
-        config = self._configs.get(url_or_id)
+    async def trial_begin(self, config: EndpointConfig) -> str:
+        """Start a test of an endpoint; the name to ask for it."""
+        return self._trials.begin(config)
+
+    async def trial_told(self, trial: str) -> tuple[EndpointTest, bool]:
+        """What a test found so far, and whether it is over."""
+        return self._trials.told(trial)
+
+    async def crawl(
+        self,
+        url_or_id: str,
+        fresh: bool,  # noqa: FBT001 - called by name over Ray
+        unsaved: EndpointConfig | None = None,
+    ) -> dict[str, object]:
+        """Start a crawl, or tell how far it is; `unsaved` says how to speak with a new address."""
+        config = self._configs.get(url_or_id) or unsaved
         if config is None:
             config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
         return self._crawls.begin(url_or_id, config, fresh=fresh)
+
+    async def crawl_stop(self, url_or_id: str) -> dict[str, object]:
+        """Stop a crawl under way; begun again, it goes on where it was."""
+        return await self._crawls.cancel(url_or_id)
 
     async def crawled(self, url_or_id: str) -> tuple[SeenNode, ...]:
         """Nodes of a finished crawl, with what was observed of their values."""
@@ -220,6 +298,7 @@ class GatewayHost:
     async def stop(self) -> None:
         """Deliver what there is, and stop."""
         await self._crawls.stop()
+        await self._trials.stop()
         if self._started:
             await self._gateway.stop()
 
@@ -261,17 +340,13 @@ def write_configs(file: Path, configs: Sequence[EndpointConfig]) -> None:
     """Remember endpoints; passwords are references, and the file is its owner's alone."""
     draft = file.with_suffix(".new")
     draft.touch(mode=0o600)
-    draft.write_text(json.dumps([asdict(config) for config in configs]), encoding="utf-8")
+    draft.write_text(json.dumps([plain_of(config) for config in configs]), encoding="utf-8")
     draft.replace(file)
 
 
 def read_configs(file: Path) -> list[EndpointConfig]:
     """What `write_configs` remembered; nothing when there is no whole file."""
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        return [
-            EndpointConfig(**row | {"items": tuple(Item(**item) for item in row["items"])})
-            for row in rows
-        ]
+        return [config_from(row) for row in json.loads(file.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError):
         return []

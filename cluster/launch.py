@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster import logs, supervisor
+from cluster.door_settings import door_of
 from cluster.layout import DataFolder
 from cluster.plant_start import PlantStart
 from cluster.settings import ParkSettings, ServiceSettings
@@ -133,12 +134,7 @@ def demo(wish: Wish, speed: float, tell: Tell, start_at: str = "") -> None:
 
 def check_door(settings: ServiceSettings) -> None:
     """Refuse a door for gateways that would be open, or cannot be opened."""
-    DoorSettings(
-        port=settings.ingest_port,
-        host=settings.ingest_host,
-        certificate=settings.tls_cert,
-        key=settings.tls_key,
-    ).check()
+    door_of(settings).check()
     if settings.ingest_port:
         supervisor.port_is_free(settings.ingest_host, settings.ingest_port, "ingest-port")
 

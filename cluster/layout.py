@@ -76,6 +76,10 @@ class DataFolder:
         """What a park is to be, for the processes of its twin."""
         return self.root / "parks" / park / "wanted.json"
 
+    def assignments(self, park: str) -> Path:
+        """Which gateway reads which endpoint of a park."""
+        return self.root / "parks" / park / "gateways.json"
+
     def restored(self, park: str) -> Path:
         """Mark of a memory that was restored without a journal."""
         return self.root / "parks" / park / "restored"

@@ -6,7 +6,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final, cast
 
 import ray
@@ -14,8 +13,10 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cluster import bindings, one_root
+from cluster.edges import Edges
 from cluster.gateway_actor import GatewayActor
 from cluster.gateway_host import GatewayHostSettings
+from cluster.gateways import Gateways, GatewaysSettings
 from cluster.history import Dictionary, HistoryReader
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import ParkRow
@@ -38,6 +39,7 @@ _BEAT_S: Final = 1.0
 _ANSWER_S: Final = 30.0
 _PATIENT_S: Final = 3600.0
 _STUCK_BEATS: Final = 5
+_GATEWAY_CPUS: Final = 0.01
 
 
 class ActorAway(Unavailable):
@@ -65,15 +67,21 @@ class LivePark:
         self.rows: tuple[TagRow, ...] = ()
         self.dictionary = Dictionary(())
         self.statuses: list[EndpointStatus] = []
-        self.measures = GatewayMeasures()
+        self.edges = Edges()
         self.fault = "starting"
         self.specs: tuple[FigureSpec, ...] = ()
         self.pulse: Pulse | None = None
         self.recent = Recent(())
         self.restarts = 0
         self._actor: ActorHandle[object] | None = None
-        self._gateway: ActorHandle[object] | None = None
         self._service = service
+        self.gateways = Gateways(
+            GatewaysSettings(first=f"{park.id}-gateway", limit=service.gateway_endpoints),
+            service.folder.assignments(park.id),
+            service.folder.buffer,
+            self._start_gateway,
+        )
+        self._removed: frozenset[str] = frozenset()
         self._ids: tuple[str, ...] = ()
         self._seq = 0
         self._heard_s = time.monotonic()
@@ -88,9 +96,9 @@ class LivePark:
         return self.park.id
 
     @property
-    def source(self) -> str:
-        """Name of the stream of the service's own gateway."""
-        return f"{self.park.id}-gateway"
+    def measures(self) -> GatewayMeasures:
+        """What the gateways of the service did and hold together."""
+        return together(list(self.gateways.measures.values()))
 
     # Life
 
@@ -100,8 +108,7 @@ class LivePark:
         name = f"park-{self.id}"
         actor = ParkActor.options(name=name).remote(self._host_settings())
         self._actor = cast("ActorHandle[object]", actor)
-        gateway = GatewayActor.remote(self._gateway_settings(), name)
-        self._gateway = cast("ActorHandle[object]", gateway)
+        self.gateways.open()
         born = cast("Born", await self.ask_patiently("born"))
         one_root.check(one_root.roots(), born.roots, f"the twin of {self.id}")
         self._learn(born.rows)
@@ -114,9 +121,9 @@ class LivePark:
         """Give the gateway the endpoints as they are wanted now."""
         rows = list(self.dictionary.open.values())
         known = await asyncio.to_thread(self.store.endpoints, self.id)
-        configs = bindings.configs(self.park, known, rows, self.settings.urls)
-        await self.ask_gateway("put_all", configs)
-        await self._look_at_gateway()
+        self._removed = frozenset(row.id for row in known)
+        await self.gateways.hold(bindings.configs(self.park, known, rows, self.settings.urls))
+        await self._look_at_gateways()
 
     async def plan(self, park: Park) -> tuple[TagChange, ...]:
         """What adopting an edited file would do to the tags."""
@@ -162,15 +169,14 @@ class LivePark:
         return changes
 
     async def close(self) -> None:
-        """Stop the gateway, then the twin."""
-        for ask, method in ((self.ask_gateway, "stop"), (self.ask, "close")):
-            try:
-                await ask(method)
-            except TwinError as error:
-                logger.warning("did not stop cleanly", extra={"park": self.id, "cause": str(error)})
-        for handle in (self._gateway, self._actor):
-            if handle is not None:
-                ray.kill(handle)
+        """Stop the gateways, then the twin."""
+        await self.gateways.close()
+        try:
+            await self.ask("close")
+        except TwinError as error:
+            logger.warning("did not stop cleanly", extra={"park": self.id, "cause": str(error)})
+        if self._actor is not None:
+            ray.kill(self._actor)
 
     # Beats
 
@@ -194,25 +200,12 @@ class LivePark:
             await self._missed(error)
         else:
             self._take(pulse)
-        try:
-            await self._look_at_gateway()
-        except TwinError as error:
-            self._lost_gateway(error)
+        await self._look_at_gateways()
 
-    async def _look_at_gateway(self) -> None:
-        self.statuses = cast("list[EndpointStatus]", await self.ask_gateway("status"))
-        self.measures = cast("GatewayMeasures", await self.ask_gateway("measures"))
-
-    def _lost_gateway(self, error: TwinError) -> None:
-        """What it said last does not hold any more: nobody knows how its endpoints are."""
-        logger.warning("gateway is away", extra={"park": self.id, "cause": str(error)})
-        self.measures = replace(self.measures, fault=str(error))
-        self.statuses = [
-            status
-            if status.state is EndpointState.DISABLED
-            else replace(status, state=EndpointState.OFFLINE, cause=str(error), values_per_s=0.0)
-            for status in self.statuses
-        ]
+    async def _look_at_gateways(self) -> None:
+        await self.gateways.look()
+        edges = self.edges.statuses(self.park.endpoints, self._removed)
+        self.statuses = sorted([*self.gateways.statuses, *edges], key=lambda status: status.id)
 
     def _take(self, pulse: Pulse) -> None:
         if self.pulse is not None and pulse.pid != self.pulse.pid:
@@ -291,8 +284,9 @@ class LivePark:
         causes = {
             f"twin {self.id}": self.fault,
             f"memory {self.id}": sealing and f"sealing fails, it is tried again: {sealing}",
-            self.source: self.measures.fault,
+            self.gateways.settings.first: "starting",
         }
+        causes |= {name: held.fault for name, held in self.gateways.measures.items()}
         return tuple(Part(name=name, ok=not cause, cause=cause) for name, cause in causes.items())
 
     @property
@@ -322,8 +316,15 @@ class LivePark:
             self._busy -= 1
 
     async def ask_gateway(self, method: str, *arguments: object) -> object:
-        """Call a method of the gateway and wait for its answer."""
-        return await answered(self._gateway, method, arguments, {}, f"the gateway of {self.id}")
+        """Call a method of those gateways whom it concerns, and wait for the answer."""
+        return await self.gateways.ask(method, *arguments)
+
+    def _start_gateway(self, name: str) -> "GatewayHandle":
+        # Idle most of the time, and a park may need many: they must not take the twin's place.
+        actor = GatewayActor.options(num_cpus=_GATEWAY_CPUS).remote(
+            self._gateway_settings(name), f"park-{self.id}"
+        )
+        return GatewayHandle(name, cast("ActorHandle[object]", actor))
 
     def _remember(self) -> None:
         self.store.put_park(
@@ -369,13 +370,14 @@ class LivePark:
             log_style=service.log_style,
         )
 
-    def _gateway_settings(self) -> GatewayHostSettings:
+    def _gateway_settings(self, name: str) -> GatewayHostSettings:
         service = self._service
         return GatewayHostSettings(
-            source=self.source,
+            source=name,
             data=str(service.folder.root),
             database=service.database,
-            folder=str(service.folder.buffer(self.source)),
+            folder=str(service.folder.buffer(name)),
+            assignments=str(service.folder.assignments(self.id)),
             pki=str(service.folder.pki),
             clock=self.settings.clock,
             secret_files=service.secret_files,
@@ -384,6 +386,43 @@ class LivePark:
             log_level=service.log_level,
             log_style=service.log_style,
         )
+
+
+class GatewayHandle:
+    """A gateway in an actor of Ray.
+
+    Parameters
+    ----------
+    name
+        Its name, for errors.
+    actor
+        The actor.
+    """
+
+    def __init__(self, name: str, actor: "ActorHandle[object]") -> None:
+        self._name, self._actor = name, actor
+
+    async def ask(self, method: str, *arguments: object) -> object:
+        """Call a method and wait for its answer."""
+        return await answered(self._actor, method, arguments, {}, f"gateway {self._name}")
+
+    def kill(self) -> None:
+        """End it for good."""
+        ray.kill(self._actor)
+
+
+def together(held: Sequence[GatewayMeasures]) -> GatewayMeasures:
+    """Sums over gateways; the fault of the first that has one."""
+    return GatewayMeasures(
+        session=max((one.session for one in held), default=0),
+        rows=sum(one.rows for one in held),
+        batches=sum(one.batches for one in held),
+        acknowledged=sum(one.acknowledged for one in held),
+        waiting=sum(one.waiting for one in held),
+        waiting_bytes=sum(one.waiting_bytes for one in held),
+        overflows=sum(one.overflows for one in held),
+        fault=next((one.fault for one in held if one.fault), ""),
+    )
 
 
 async def answered(

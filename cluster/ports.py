@@ -48,10 +48,12 @@ __all__ = [
     "EndpointTest",
     "FigureSpec",
     "Frame",
+    "GatewayTokenEntry",
     "Headroom",
     "HistoryQuery",
     "InputError",
     "InvalidInput",
+    "IssuedToken",
     "Label",
     "NotFound",
     "Operations",
@@ -67,6 +69,7 @@ __all__ = [
     "Renewal",
     "Run",
     "RunState",
+    "SignedConfig",
     "Tag",
     "TagChange",
     "TestStep",
@@ -348,13 +351,21 @@ class ParkService(Protocol):
     async def endpoint_map(self, park: str, endpoint: str, mapping: Mapping[str, str]) -> None:
         """Bind nodes to tag paths: node → path (empty path unbinds)."""
 
-    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
-        """Trust the server certificate with this SHA-256 fingerprint."""
-
     async def endpoint_crawl(
-        self, park: str, url_or_id: str, *, fresh: bool
+        self, park: str, url_or_id: str, *, fresh: bool, spec: EndpointSpec | None = None
     ) -> Mapping[str, object]:
-        """Start a crawl, or tell how far the one under way is: state, nodes, left, per_s."""
+        """Start a crawl, or tell how far the one under way is: state, nodes, left, per_s.
+
+        ``spec`` says how to speak with an address that is not registered yet.
+        """
+
+    async def endpoint_crawl_stop(self, park: str, url_or_id: str) -> Mapping[str, object]:
+        """Stop a crawl under way; begun again, it goes on where it was."""
+
+    async def endpoint_review(
+        self, park: str, url_or_id: str, endpoint: str, mapping: Mapping[str, str]
+    ) -> Mapping[str, object]:
+        """What saving a mapping would do: changes of tags, findings, problems; nothing is changed."""
 
     async def endpoint_propose(self, park: str, url_or_id: str) -> Sequence[Mapping[str, object]]:
         """Proposed mapping of a finished crawl: node, path, unit, confidence, sure, why."""
@@ -372,6 +383,9 @@ class ParkService(Protocol):
 
     async def endpoint_later(self, park: str, endpoint: str) -> Mapping[str, str]:
         """Nodes that the park file's rules take and that are not bound yet: node → path."""
+
+    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+        """Trust the server certificate with this SHA-256 fingerprint."""
 
     async def certificates(self) -> Sequence[CertificateEntry]:
         """Our certificate, those of servers, and revocation lists."""
@@ -417,6 +431,37 @@ class Part:
     name: str
     ok: bool
     cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayTokenEntry:
+    """A token of a gateway outside the service, without its secret.
+
+    ``parks``: where it may deliver to. ``heard_us``: when its gateway last asked.
+    """
+
+    id: str
+    gateway: str
+    parks: tuple[str, ...]
+    created_us: int
+    expires_us: int
+    revoked_us: int | None
+    heard_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken(GatewayTokenEntry):
+    """A new token; ``token`` is shown this once."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedConfig:
+    """What a gateway has to read, as JSON, and an HMAC over its nonce and that."""
+
+    body: bytes
+    signature: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,8 +527,32 @@ class Operations(Protocol):
     async def waiting_runs(self) -> int | None:
         """How many what-ifs wait; None while nobody can tell."""
 
-    async def gateway_session(self, park: str, source: str) -> int:
-        """Count a start of a gateway outside the service; its session."""
+    async def gateway_admit(
+        self, token: str | None, park: str, source: str, *, beside: bool
+    ) -> None:
+        """Let a gateway outside the service in, or raise `Refused`.
+
+        `beside`: it runs on this machine and comes over no proxy; then it may have no token.
+        """
+
+    async def gateway_session(self, park: str, source: str, count: int = 1) -> int:
+        """Count a start of a gateway outside the service; its session, the first of `count`."""
+
+    async def gateway_hello(
+        self, token: str, nonce: str, told: Mapping[str, Sequence[EndpointStatus]]
+    ) -> SignedConfig:
+        """Take what a gateway says of its endpoints; what it has to read."""
+
+    async def gateway_tokens(self) -> Sequence[GatewayTokenEntry]:
+        """All tokens of gateways, also those that are over."""
+
+    async def gateway_token_create(
+        self, gateway: str, parks: Sequence[str], days: float
+    ) -> IssuedToken:
+        """Make a token for a gateway and the parks it may deliver to."""
+
+    async def gateway_token_revoke(self, token: str) -> None:
+        """End a token at once."""
 
     async def ingest(
         self, park: str, source: str, session: int, seq: int, batch: pa.RecordBatch

@@ -10,20 +10,21 @@ from typing import TypeVar, cast
 
 import pyarrow as pa
 
-from cluster import assets, whatif_texts
+from cluster import assets, bindings, whatif_texts
 from cluster.acting import ACTOR
 from cluster.certificate_desk import CertificateDesk
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
 from cluster.engine import whatif_slots
 from cluster.engine_start import EngineStart
+from cluster.gateway_desk import GatewayDesk
 from cluster.history import check_query, state_table
 from cluster.jobs import JobQueue, JobSettings, run_of
 from cluster.live_park import LivePark
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import NoteRow
 from cluster.metadata.upgrade import open_store
-from cluster.plant_start import told_addresses
 from cluster.onboarding_desk import OnboardingDesk
+from cluster.plant_start import told_addresses
 from cluster.ports import (
     Alarm,
     Asset,
@@ -34,14 +35,17 @@ from cluster.ports import (
     EndpointTest,
     FigureSpec,
     Frame,
+    GatewayTokenEntry,
     Headroom,
     HistoryQuery,
+    IssuedToken,
     Outcome,
     ParkSummary,
     Part,
     Receipt,
     Renewal,
     Run,
+    SignedConfig,
     Tag,
     Vitals,
 )
@@ -83,6 +87,8 @@ class Service:
         self._files = [(load_park(Path(park.file)), park) for park in settings.parks]
         self._parks: dict[str, LivePark] = {}
         self._certificate_desk = CertificateDesk(settings.folder.pki, self._parks)
+        known = [park.id for park, _ in self._files]
+        self._gateway_desk = GatewayDesk(self._park, known, self._need_store)
         allow_reach(reach_of(settings.networks, settings.ports))
         self._parts: dict[str, Part] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -339,12 +345,6 @@ class Service:
         await EndpointDesk(self._park(park)).bind(endpoint, mapping)
         await self._audit("", "endpoint.map", f"{park}/{endpoint}", dict(mapping))
 
-    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
-        """Trust the server certificate with this SHA-256 fingerprint."""
-        await EndpointDesk(self._park(park)).trust(endpoint, fingerprint)
-        await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
-
-    # Certificates
     async def endpoint_crawl(
         self, park: str, url_or_id: str, *, fresh: bool
     ) -> Mapping[str, object]:
@@ -373,6 +373,12 @@ class Service:
         """Nodes that the park file's rules take and that are not bound yet."""
         return await OnboardingDesk(self._park(park)).later(endpoint)
 
+    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+        """Trust the server certificate with this SHA-256 fingerprint."""
+        await EndpointDesk(self._park(park)).trust(endpoint, fingerprint)
+        await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
+
+    # Certificates
 
     async def certificates(self) -> Sequence[CertificateEntry]:
         """Our certificate, those of servers, and revocation lists."""
@@ -459,10 +465,40 @@ class Service:
             return None
         return await asyncio.to_thread(self._store.queued)
 
-    async def gateway_session(self, park: str, source: str) -> int:
+    async def gateway_session(self, park: str, source: str, count: int = 1) -> int:
         """Count a start of a gateway outside the service."""
         name = stream_of(self._park(park), source)
-        return await asyncio.to_thread(self._need_store().next_session, name, wall_us())
+        return await asyncio.to_thread(self._need_store().next_session, name, wall_us(), count)
+
+    async def gateway_admit(
+        self, token: str | None, park: str, source: str, *, beside: bool
+    ) -> None:
+        """Let a gateway outside the service in, or not."""
+        await self._gateway_desk.admit(token, park, source, beside=beside)
+
+    async def gateway_hello(
+        self, token: str, nonce: str, told: Mapping[str, Sequence[EndpointStatus]]
+    ) -> SignedConfig:
+        """Take what a gateway says of its endpoints; what it has to read."""
+        return await self._gateway_desk.hello(token, nonce, told)
+
+    async def gateway_tokens(self) -> Sequence[GatewayTokenEntry]:
+        """All tokens of gateways."""
+        return await self._gateway_desk.entries()
+
+    async def gateway_token_create(
+        self, gateway: str, parks: Sequence[str], days: float
+    ) -> IssuedToken:
+        """Make a token of a gateway."""
+        issued = await self._gateway_desk.issue(gateway, parks, days)
+        detail = {"gateway": gateway, "parks": list(parks), "days": days}
+        await self._audit("", "gateway-token.create", issued.id, detail)
+        return issued
+
+    async def gateway_token_revoke(self, token: str) -> None:
+        """End a token of a gateway at once."""
+        await self._gateway_desk.revoke(token)
+        await self._audit("", "gateway-token.revoke", token, {})
 
     async def ingest(
         self, park: str, source: str, session: int, seq: int, batch: pa.RecordBatch
@@ -508,7 +544,7 @@ def stream_of(live: LivePark, source: str) -> str:
         When it is that of the service's own gateway, whose sessions another would end.
     """
     name = f"{live.id}-{source}"
-    if name == live.source:
+    if bindings.is_own_gateway(source):
         raise Conflict(
             f"source {source!r} is the service's own gateway", "give yours another name", "source"
         )

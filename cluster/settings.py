@@ -15,6 +15,8 @@ from models.errors import InputError
 
 DEFAULT_PORT: Final = 8050
 SECRET_FILES: Final = "PARKTWIN_SECRET_FILES"  # noqa: S105 - the name of a setting
+_ENDPOINTS_MOST: Final = 50
+"""`connectors.gateway.MAX_SOURCES`, which would bring asyncua with it."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -34,6 +36,20 @@ def _number(variable: str, default: float) -> float:
     if not 0 < found < math.inf:
         raise InputError(f"{text!r} is no number above 0", "write e.g. 90", variable)
     return found
+
+
+def _endpoints(variable: str) -> int:
+    """How many endpoints one gateway holds.
+
+    Raises
+    ------
+    InputError
+        When it is no whole number from 1 to what a gateway can hold.
+    """
+    text = os.environ.get(variable, "") or str(_ENDPOINTS_MOST)
+    if not text.isdigit() or not 1 <= int(text) <= _ENDPOINTS_MOST:
+        raise InputError(f"{text!r}", f"write a whole number from 1 to {_ENDPOINTS_MOST}", variable)
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +100,10 @@ class ServiceSettings:
     networks, ports
         Where endpoints may lie, see `connectors.opcua.reach`; empty for loopback and private
         networks, and ports from 1024.
+    ingest_host, ingest_port, tls_cert, tls_key
+        Where gateways in plants deliver, see `cluster.ingest_door`; port 0 for nowhere.
+    gateway_endpoints
+        Endpoints of one gateway at most; a park with more has more gateways.
     whatif_slots
         What-if tasks at once; 0 takes one per CPU (they run with low priority).
     whatif_keep_days, whatif_keep_runs
@@ -96,12 +116,17 @@ class ServiceSettings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     parks: tuple[ParkSettings, ...] = ()
+    ingest_host: str = "127.0.0.1"
+    ingest_port: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
     temp: str = ""
     database: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     ray_address: str = ""
     secret_files: str = field(default_factory=lambda: os.environ.get(SECRET_FILES, ""))
     networks: str = field(default_factory=lambda: os.environ.get(NETWORKS, ""))
     ports: str = field(default_factory=lambda: os.environ.get(PORTS, ""))
+    gateway_endpoints: int = field(default_factory=lambda: _endpoints("PARKTWIN_GATEWAY_ENDPOINTS"))
     whatif_slots: int = 0
     whatif_keep_days: float = field(
         default_factory=lambda: _number("PARKTWIN_WHATIF_KEEP_DAYS", 90)

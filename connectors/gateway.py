@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ import pyarrow as pa
 from connectors.buffer import DiskBuffer, Sync
 from connectors.clock import ParkClock, wall_us
 from connectors.coverage import CoverageRow, coverage_batch, is_coverage
+from connectors.latest_file import LatestFile
 from connectors.opcua.browse import browse_children
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.redundancy import Redundant
@@ -43,6 +44,8 @@ NewSession = Callable[[], Awaitable[int]]
 
 MAX_SOURCES: Final = 50
 _CACHED: Final = 64
+_LOADED: Final = 4
+"""Under load rows wait this many times as long for others."""
 _DAMAGED: Final = "stored values were damaged on the gateway's disk"
 
 Hole = tuple[BatchId | None, BatchId | None]
@@ -84,6 +87,22 @@ class GatewaySettings:
     retry_most_s: float = 5.0
     drain_s: float = 5.0
     source: SourceSettings = field(default_factory=SourceSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What one gateway hands to the next with an endpoint.
+
+    Parameters
+    ----------
+    memory
+        What it remembers: up to when the endpoint is covered, and who its server is.
+    cause
+        Why nothing was read between, for the coverage.
+    """
+
+    memory: Mapping[str, object]
+    cause: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +171,7 @@ class Gateway:
         failpoint: Failpoint = never,
     ) -> None:
         self.settings = settings or GatewaySettings()
+        self.source = source
         self._source, self._folder = source, folder
         self._deliver, self._new_session = deliver, new_session
         self._park_now, self._pki = park_now, pki
@@ -162,6 +182,9 @@ class Gateway:
             failpoint=failpoint,
         )
         self._failpoint = failpoint
+        self._state = LatestFile(folder / "state.json")
+        self._state_due: Callable[[], None] | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._window = Window()
         self._sources: dict[str, Source | Redundant] = {}
         self._disabled: dict[str, EndpointConfig] = {}
@@ -197,7 +220,7 @@ class Gateway:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stopped = False
         left = self._buffer.open()
-        self._remembered = _read_state(self._folder / "state.json")
+        self._remembered = read_state(self._folder)
         delivered = [was.get("delivered_us") for was in self._remembered.values()]
         self._delivered_us = max((us for us in delivered if isinstance(us, int)), default=0)
         for config in endpoints:
@@ -231,6 +254,11 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._calls, return_exceptions=True)
         self._tasks.clear()
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+        if self._state_due is not None:
+            self._state_due()
+            self._state_due = None
         self._buffer.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -242,8 +270,16 @@ class Gateway:
 
     # --- endpoints ---
 
-    async def put(self, config: EndpointConfig) -> None:
+    async def put(self, config: EndpointConfig, taken: Taken | None = None) -> None:
         """Add an endpoint, or bring it to this configuration; others are not touched.
+
+        Parameters
+        ----------
+        config
+            The endpoint.
+        taken
+            What the gateway that read it before remembers; goes on where that one ended. It counts
+            only while the endpoint is not read here.
 
         Raises
         ------
@@ -253,9 +289,9 @@ class Gateway:
             When it is being stopped.
         """
         async with self._changing:
-            await self._put(config)
+            await self._put(config, taken)
 
-    async def _put(self, config: EndpointConfig) -> None:
+    async def _put(self, config: EndpointConfig, taken: Taken | None) -> None:
         if self._stopped:
             raise Unavailable("the gateway is being stopped", "wait for the next one")
         running = self._sources.get(config.id)
@@ -266,10 +302,14 @@ class Gateway:
         if running is not None:
             await self._retire(running, "endpoint changed")
         was_off = self._disabled.pop(config.id, None) is not None
+        if taken is not None and running is None:
+            self._remembered[config.id] = dict(taken.memory)
         if not config.enabled:
             self._disabled[config.id] = config
             return
-        self._start(config, _absence(changed=running is not None, disabled=was_off))
+        changed = running is not None
+        moved = taken.cause if taken is not None and not changed else ""
+        self._start(config, moved or _absence(changed=changed, disabled=was_off))
 
     def _start(self, config: EndpointConfig, absent: str) -> None:
         """Begin to sample an endpoint where the one before it ended."""
@@ -335,6 +375,24 @@ class Gateway:
                 await self._retire(source, "endpoint removed")
             self._remembered.pop(endpoint, None)
             self._write_state()
+
+    async def release(self, endpoint: str, cause: str) -> Taken:
+        """Disconnect an endpoint for another gateway; what is remembered of it is kept here too.
+
+        Raises
+        ------
+        NotFound
+            When there is none of this id, and never was.
+        """
+        async with self._changing:
+            if self._disabled.pop(endpoint, None) is None:
+                source = self._sources.get(endpoint)
+                if source is not None:
+                    await self._retire(source, cause)
+                    self._write_state()
+                elif endpoint not in self._remembered:
+                    raise NotFound("endpoint", endpoint, (*self._sources, *self._disabled))
+            return Taken(memory=self._remembered.get(endpoint, {}), cause=cause)
 
     async def reconnect(self, endpoint: str, cause: str) -> None:
         """Connect an endpoint anew at once; what is known of its server and its past stays.
@@ -444,13 +502,25 @@ class Gateway:
             self._wake.clear()
             await self._linger()
             self._collect()
-            work = self._buffer.sync_due()
-            if work is not None:
-                try:
-                    await asyncio.to_thread(work)
-                except OSError as fault:  # it is due again at the next look
-                    self._fault = f"the gateway's buffer cannot be synced ({fault.strerror})"
-                    _log.warning("buffer not synced", extra={"fault": str(fault)})
+            if self._writing is None or self._writing.done():
+                # Values do not wait for the disk: the next batch is collected meanwhile.
+                sync, state = self._buffer.sync_due(), self._state_due
+                self._state_due = None
+                if sync is not None or state is not None:
+                    self._writing = asyncio.create_task(self._write(sync, state))
+
+    async def _write(
+        self, sync: Callable[[], None] | None, state: Callable[[], None] | None
+    ) -> None:
+        """What waits for the disk, in other threads."""
+        if state is not None:
+            await asyncio.to_thread(state)
+        if sync is not None:
+            try:
+                await asyncio.to_thread(sync)
+            except OSError as fault:  # it is due again at the next look
+                self._fault = f"the gateway's buffer cannot be synced ({fault.strerror})"
+                _log.warning("buffer not synced", extra={"fault": str(fault)})
 
     async def _linger(self) -> None:
         # An endpoint that publishes every 10 ms is not to wait for one that does every second.
@@ -458,7 +528,8 @@ class Gateway:
         await asyncio.sleep(min(self.settings.idle_s, soon_s))
         waiting = sum(len(source.rows) for source in self._sources.values())
         if self.settings.load_rows <= waiting < self.settings.batch_rows:
-            await asyncio.sleep(self.settings.load_s - self.settings.idle_s)
+            more_s = self.settings.load_s - self.settings.idle_s
+            await asyncio.sleep(max(0.0, min(more_s, _LOADED * soon_s)))
 
     def _collect(self) -> None:
         """Number and store what waits; what finds no room stays with its source, which counts."""
@@ -479,7 +550,7 @@ class Gateway:
         if covered:
             for source in self._sources.values():
                 self._remember(source)
-            self._write_state()
+            self._state_due = self._state.work(json.dumps(self._remembered))
 
     def _store_unstored(self) -> bool:
         """Append batches to the buffer; false when it takes nothing in."""
@@ -694,13 +765,7 @@ class Gateway:
 
     def _write_state(self) -> None:
         """Keep how far each endpoint is covered, so that the next process tells its own absence."""
-        path = self._folder / "state.json"
-        new = path.with_suffix(".new")
-        try:
-            new.write_text(json.dumps(self._remembered), encoding="utf-8")
-            new.replace(path)
-        except OSError as fault:
-            _log.warning("state not written", extra={"fault": str(fault)})
+        self._state.write(json.dumps(self._remembered))
 
 
 def _absence(*, changed: bool, disabled: bool) -> str:
@@ -731,10 +796,10 @@ def _span(batch: pa.RecordBatch) -> tuple[int, int]:
     return int(column_us(batch, first).min()), int(column_us(batch, last).max())
 
 
-def _read_state(path: Path) -> dict[str, dict[str, object]]:
-    """What an earlier process remembered; nothing when the file is missing or torn."""
+def read_state(folder: Path) -> dict[str, dict[str, object]]:
+    """What a process remembers of its endpoints; nothing when the file is missing or torn."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

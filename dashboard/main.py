@@ -17,6 +17,7 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "demo": "running",
         "up": "running",
         "gateway": "edge",
+        "gateway-token": "edge",
         "serve-opcua": "opcua",
         "opcua": "opcua",
         "serve": "serving",

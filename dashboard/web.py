@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 import uvicorn
 from fastapi import FastAPI
 
+from cluster.door_settings import door_of
+from cluster.ingest_door import Door
 from cluster.routes.api import create_api
 from cluster.service import Service
 from cluster.settings import ServiceSettings
@@ -38,7 +40,8 @@ def application(service: Service, settings: ServiceSettings) -> FastAPI:
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         await service.begin()
         try:
-            yield
+            async with Door(service, door_of(settings)):
+                yield
         finally:
             await service.end()
 

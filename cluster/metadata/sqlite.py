@@ -16,12 +16,12 @@ FILE: Final = "metadata.db"
 BUSY_S: Final = 30.0
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 NEXT_SESSION: Final = """
-INSERT INTO gateways (source, session, started_us) VALUES (:source, 1, :now_us)
+INSERT INTO gateways (source, session, started_us) VALUES (:source, :count, :now_us)
 ON CONFLICT (source) DO UPDATE
-SET session = gateways.session + 1, started_us = excluded.started_us
+SET session = gateways.session + :count, started_us = excluded.started_us
 RETURNING session
 """
-"""Counts a start of a gateway; SQLite and PostgreSQL read it alike."""
+"""Counts starts of a gateway; the last session of them. SQLite and PostgreSQL read it alike."""
 
 
 def file_of(folder: Path) -> Path:
@@ -55,7 +55,7 @@ def next_session(folder: Path, source: str, now_us: int) -> int:
     try:
         with closing(sqlite3.connect(file_of(folder), timeout=BUSY_S)) as connection:
             make_durable(connection)
-            asked = {"source": source, "now_us": now_us}
+            asked = {"source": source, "now_us": now_us, "count": 1}
             ((session,),) = connection.execute(NEXT_SESSION, asked).fetchall()
             return int(session)
     except sqlite3.OperationalError as error:

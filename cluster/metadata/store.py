@@ -17,6 +17,7 @@ from cluster.metadata.sqlite import NEXT_SESSION
 from cluster.metadata.tables import (
     AuditRow,
     EndpointRow,
+    GatewayTokenRow,
     MappingRow,
     NoteRow,
     ParkRow,
@@ -135,11 +136,57 @@ class MetadataStore:
 
     # Gateways
 
-    def next_session(self, source: str, now_us: int) -> int:
-        """Count a start of a gateway for a shard; the new session, from 1."""
+    def next_session(self, source: str, now_us: int, count: int = 1) -> int:
+        """Count a start of a gateway for a shard; the new session, from 1.
+
+        With `count` that many are set aside for its next starts; the first of them.
+        """
         with self._session() as session:
-            asked = {"source": source, "now_us": now_us}
-            return int(session.execute(text(NEXT_SESSION), asked).scalar_one())
+            asked = {"source": source, "now_us": now_us, "count": count}
+            return int(session.execute(text(NEXT_SESSION), asked).scalar_one()) - count + 1
+
+    def put_token(self, row: GatewayTokenRow) -> None:
+        """Keep a token of a gateway."""
+        with self._session() as session:
+            session.merge(row)
+
+    def token(self, token: str) -> GatewayTokenRow | None:
+        """One token by its id, also one that is over."""
+        with self._session() as session:
+            return session.get(GatewayTokenRow, token)
+
+    def tokens(self) -> list[GatewayTokenRow]:
+        """All tokens, also those that are over, oldest first."""
+        with self._session() as session:
+            wanted = select(GatewayTokenRow).order_by(GatewayTokenRow.created_us)
+            return list(session.scalars(wanted))
+
+    def revoke_token(self, token: str, now_us: int) -> None:
+        """End a token at once; one that was revoked stays as it is.
+
+        Raises
+        ------
+        NotFound
+            When there is none of that id.
+        """
+        with self._session() as session:
+            row = session.get(GatewayTokenRow, token)
+            if row is None:
+                known = tuple(session.scalars(select(GatewayTokenRow.id)))
+                raise NotFound("token", token, known)
+            row.revoked_us = row.revoked_us or now_us
+
+    def config_version(self, token: str, park: str, digest: str, now_us: int) -> int:
+        """Version of a gateway's configuration: grows whenever its digest is another one."""
+        with self._session() as session:
+            row = session.get_one(GatewayTokenRow, token)
+            row.heard_us = now_us
+            version, known = row.versions.get(park, [0, ""])
+            if known == digest:
+                return int(str(version))
+            new = max(now_us, int(str(version)) + 1)
+            row.versions = {**row.versions, park: [new, digest]}
+            return new
 
     # Runs
 

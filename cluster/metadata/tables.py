@@ -64,6 +64,25 @@ class GatewayRow(Base):
     started_us: Mapped[int] = mapped_column(BigInteger)
 
 
+class GatewayTokenRow(Base):
+    """A token of a gateway outside the service; of its secret only a hash is kept.
+
+    ``versions``: park → version and digest of the configuration it was given last.
+    """
+
+    __tablename__ = "gateway_tokens"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    gateway: Mapped[str] = mapped_column(String(64), index=True)
+    parks: Mapped[list[str]] = mapped_column(JSON)
+    verifier: Mapped[str] = mapped_column(String(64))
+    created_us: Mapped[int] = mapped_column(BigInteger)
+    expires_us: Mapped[int] = mapped_column(BigInteger)
+    revoked_us: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    heard_us: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    versions: Mapped[dict[str, list[object]]] = mapped_column(JSON, default=dict)
+
+
 class RunRow(Base):
     """A what-if run: the durable queue, and where its outcome lies."""
 

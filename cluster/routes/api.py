@@ -10,6 +10,7 @@ from cluster.routes.alarms import alarms_router
 from cluster.routes.certificates import certificates_router
 from cluster.routes.endpoints import endpoints_router
 from cluster.routes.everywhere import everywhere_router, nowhere_router
+from cluster.routes.gateway_tokens import gateway_tokens_router
 from cluster.routes.health import health_router, metrics_router
 from cluster.routes.ingest import ingest_router
 from cluster.routes.keeping import keeping_router
@@ -51,6 +52,7 @@ def create_api(service: ParkService, operations: Operations, version: str) -> Fa
         certificates_router(service),
         whatif_router(service),
         ingest_router(operations),
+        gateway_tokens_router(operations),
         keeping_router(operations),
         everywhere_router(service),
         nowhere_router(),

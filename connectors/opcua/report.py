@@ -51,6 +51,8 @@ class EndpointStatus:
         Kind of server, where it is known; its limits are kept.
     failovers
         Times another of its redundant servers took the lead.
+    gateway
+        Name of the gateway that reads it; empty before that is known.
     """
 
     id: str
@@ -76,6 +78,7 @@ class EndpointStatus:
     backfilled: int = 0
     profile: str = ""
     failovers: int = 0
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,13 @@ User = Annotated[str, typer.Option(help="Name SCADA logs in with; left out: cert
 Password = Annotated[
     str, typer.Option(help="env:PARKTWIN_NAME or file:NAME, never the password itself")
 ]
+IngestPort = Annotated[
+    int,
+    typer.Option(min=0, max=65535, help="Port gateways in plants deliver to; 0: none"),
+]
+IngestHost = Annotated[str, typer.Option(help="Address of that port; others need TLS")]
+TlsCert = Annotated[str, typer.Option(help="PEM file of its certificate, with its chain")]
+TlsKey = Annotated[str, typer.Option(help="PEM file of its key (chmod 600)")]
 Level = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")]
 Style = Annotated[str, typer.Option(help="Log lines: plain or json")]
 
@@ -83,6 +90,10 @@ def up(
     opcua_security: Security = "",
     opcua_user: User = "",
     opcua_password: Password = "",
+    ingest_port: IngestPort = 0,
+    ingest_host: IngestHost = "127.0.0.1",
+    tls_cert: TlsCert = "",
+    tls_key: TlsKey = "",
     log_level: Level = "INFO",
     log_style: Style = "plain",
 ) -> None:
@@ -97,6 +108,10 @@ def up(
             log_level=level_of(log_level),
             log_style=log_style,
             opcua=twin_server(opcua_port, opcua_host, opcua_security, opcua_user, opcua_password),
+            ingest_host=ingest_host,
+            ingest_port=ingest_port,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
         ),
         typer.echo,
     )

@@ -1,5 +1,7 @@
 """A service for tests of routes and verbs: small, fixed answers; it remembers what was asked."""
 
+from dataclasses import asdict
+
 import pyarrow as pa
 
 from cluster.acting import ACTOR
@@ -15,9 +17,11 @@ from cluster.ports import (
     EndpointTest,
     FigureSpec,
     Frame,
+    GatewayTokenEntry,
     HistoryQuery,
     InputError,
     InvalidInput,
+    IssuedToken,
     Label,
     NotFound,
     ParkSummary,
@@ -38,6 +42,12 @@ from twin.tags import TagChange
 
 NOW_US = 1_795_348_800_000_000
 LABEL = Label(vi="Khu mẫu", en="Sample")
+
+
+TOKEN = GatewayTokenEntry(
+    id="0123456789ab", gateway="hall-2", parks=("small",), created_us=NOW_US,
+    expires_us=NOW_US + 86_400_000_000, revoked_us=None, heard_us=None,
+)  # fmt: skip
 
 
 class FakeService:
@@ -318,8 +328,22 @@ class FakeService:
     async def waiting_runs(self):
         return 4
 
-    async def gateway_session(self, park, source):
+    async def gateway_session(self, park, source, count=1):
         return 3
+
+    async def gateway_admit(self, token, park, source, *, beside):
+        if token is None and not beside:
+            raise Refused("no token", "send one")
+
+    async def gateway_tokens(self):
+        return [TOKEN]
+
+    async def gateway_token_create(self, gateway, parks, days):
+        self.asked.append(("token", gateway, tuple(parks), days, ACTOR.get()))
+        return IssuedToken(token="ptg_0123456789ab_secret", **asdict(TOKEN))
+
+    async def gateway_token_revoke(self, token):
+        self.asked.append(("revoke", token, ACTOR.get()))
 
     async def ingest(self, park, source, session, seq, batch):
         self.asked.append(("ingest", source, session, seq, batch.num_rows))

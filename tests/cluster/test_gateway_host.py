@@ -61,10 +61,10 @@ async def test_after_a_call_that_failed_halfway_the_next_one_brings_it_to_what_i
     await host.put_all([plc("a"), plc("b")])
     put = host._gateway.put
 
-    async def broken(config):
+    async def broken(config, taken=None):
         if config.id == "d":
             raise Unavailable("not now")
-        await put(config)
+        await put(config, taken)
 
     monkeypatch.setattr(host._gateway, "put", broken)
     with pytest.raises(Unavailable):

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RaySystemError
 
 from cluster import live_park
-from cluster.live_park import LivePark
+from cluster.live_park import GatewayHandle, LivePark
 from cluster.ports import EndpointState, EndpointStatus
 from cluster.service import Service, stream_of
 from cluster.settings import ParkSettings, ServiceSettings
@@ -48,14 +48,22 @@ def live(tmp_path):
 
 
 def endpoint(state):
-    return EndpointStatus(id="plc", url="opc.tcp://127.0.0.1:4840", state=state, values_per_s=9.0)
+    return EndpointStatus(
+        id="plc", url="opc.tcp://127.0.0.1:4840", state=state, values_per_s=9.0,
+        gateway="small-gateway",
+    )  # fmt: skip
+
+
+def gateway(live, actor):
+    """Stand an actor in for the park's first gateway."""
+    live.gateways.handles["small-gateway"] = GatewayHandle("small-gateway", actor)
 
 
 async def test_endpoints_of_a_gateway_that_is_away_are_not_shown_as_connected(live):
     away = Unavailable("no tick", "wait")
     live._actor = Actor(tick=away)
-    live._gateway = Actor(status=ActorUnavailableError("gone", None))
-    live.statuses = [endpoint(EndpointState.CONNECTED), endpoint(EndpointState.DISABLED)]
+    gateway(live, Actor(status=ActorUnavailableError("gone", None)))
+    live.gateways.statuses = [endpoint(EndpointState.CONNECTED), endpoint(EndpointState.DISABLED)]
     await live.beat()
     assert "is being restarted" in live.measures.fault
     assert [s.state for s in live.statuses] == [EndpointState.OFFLINE, EndpointState.DISABLED]
@@ -91,7 +99,7 @@ async def test_a_twin_that_is_backed_up_is_not_replaced_for_being_stuck(live, mo
     killed, done = [], asyncio.Event()
     monkeypatch.setattr(ray, "kill", lambda actor, **_: killed.append(actor))
     live._actor = Actor(tick=Unavailable("it does not answer"), backup=done)
-    live._gateway = Actor(status=[], measures=live.measures)
+    gateway(live, Actor(status=[], measures=live.measures))
     backup = asyncio.create_task(live.ask_patiently("backup", "/somewhere"))
     await asyncio.sleep(0)
     for _ in range(12):
@@ -121,7 +129,7 @@ class Twin(Actor):
                 if method != "put_all":
                     text, _ = read_wanted(self.live._service.folder, self.live.id)
                     self.taken.append(text)
-                return ()
+                return {} if method == "put_all" else ()
             return await super(Twin, self).__getattr__(method).remote(*arguments)
 
         return SimpleNamespace(remote=remote)
@@ -151,8 +159,9 @@ def running(tmp_path):
     live = LivePark(
         load_park(PARK), ParkSettings(file=str(PARK)), ServiceSettings(data=str(tmp_path)), store
     )
-    live._actor = live._gateway = Twin(live)
-    live._look_at_gateway = lambda: asyncio.sleep(0)
+    live._actor = Twin(live)
+    gateway(live, live._actor)
+    live._look_at_gateways = lambda: asyncio.sleep(0)
     return live
 
 
@@ -190,8 +199,9 @@ async def test_an_edited_file_that_one_part_does_not_take_is_taken_by_none(runni
 
 def test_nobody_delivers_under_the_name_of_the_services_own_gateway(live):
     assert stream_of(live, "hall-2") == "small-hall-2"
-    with pytest.raises(Conflict, match="own gateway"):
-        stream_of(live, "gateway")
+    for own in ("gateway", "gateway-2"):
+        with pytest.raises(Conflict, match="own gateway"):
+            stream_of(live, own)
 
 
 async def test_a_part_that_ended_by_a_fault_is_told(tmp_path):

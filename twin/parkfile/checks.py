@@ -4,6 +4,7 @@ Each check is a generator of findings; all of them run, so that the author sees 
 """
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _POLICIES: Final = (
     "Aes256_Sha256_RsaPss",
 )
 _MODES: Final = ("Sign", "SignAndEncrypt")
+_OWN_GATEWAY: Final = re.compile(r"gateway(-\d+)?")
 _NEEDED: Final = {
     "deterministic": ("mean",),
     "exponential": ("mean",),
@@ -417,15 +419,23 @@ def _logistics(context: Context) -> Iterator[Finding]:
 
 
 def _endpoints(context: Context) -> Iterator[Finding]:
-    urls: dict[str, int] = {}
+    # Two plants may use the same private addresses: they are apart where their gateways are.
+    urls: dict[tuple[str, str], int] = {}
     for number, endpoint in enumerate(context.spec.endpoints):
         path: Path = ("endpoints", number)
-        if endpoint.url in urls:
-            other = context.spec.endpoints[urls[endpoint.url]].id
+        address = (endpoint.gateway, endpoint.url)
+        if address in urls:
+            other = context.spec.endpoints[urls[address]].id
             yield Finding(
                 path=(*path, "url"), message=f"'{endpoint.url}' is also the url of '{other}'"
             )
-        urls.setdefault(endpoint.url, number)
+        urls.setdefault(address, number)
+        if _OWN_GATEWAY.fullmatch(endpoint.gateway):
+            yield Finding(
+                path=(*path, "gateway"),
+                message=f"'{endpoint.gateway}' is the name of a gateway of the service itself",
+                suggestion="leave it out, or name the gateway in the plant, like hall-2",
+            )
         yield from _security(path, endpoint)
         if endpoint.publishing <= 0 or endpoint.sampling < 0:
             yield Finding(path=(*path, "publishing"), message="a publishing interval of 0 s")
@@ -453,6 +463,8 @@ def _mappings(context: Context) -> Iterator[Finding]:
     for number, endpoint in enumerate(context.spec.endpoints):
         of_node: dict[tuple[str, str], Path] = {}
         for row, mapping in enumerate(endpoint.map):
+            if is_rule(mapping):
+                continue
             path: Path = ("endpoints", number, "map", row)
             try:
                 made = tuple(expand(context.spec.id, endpoint.id, mapping, catalogue))
@@ -462,8 +474,6 @@ def _mappings(context: Context) -> Iterator[Finding]:
                     message=error.what,
                     suggestion=error.remedy,
                 )
-                continue
-            if is_rule(mapping):
                 continue
             for binding in made:
                 other = of_path.setdefault(binding.path, path)
@@ -558,7 +568,7 @@ def _unplayed(context: Context) -> Iterator[Finding]:
         return
     played = {server.endpoint for server in plant.servers}
     for number, endpoint in enumerate(context.spec.endpoints):
-        if endpoint.id not in played:
+        if endpoint.id not in played and not endpoint.gateway:
             yield Finding(
                 path=("endpoints", number),
                 message=f"no server of the virtual plant plays endpoint '{endpoint.id}'",

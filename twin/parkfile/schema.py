@@ -423,6 +423,11 @@ class Endpoint(Strict):
     password: str = Field("", pattern=REFERENCE, description="By reference only")
     user_certificate: str = Field("", pattern=REFERENCE, description="Of a user without a name")
     user_key: str = Field("", pattern=REFERENCE, description="Key of that certificate")
+    gateway: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_.-]{0,47})?$",
+        description="Name of the gateway in the plant that reads it; empty: the service itself",
+    )
     time_policy: Literal["source", "server", "receive"] = "source"
     sampling: Duration = 1.0
     publishing: Duration = 1.0

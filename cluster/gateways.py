@@ -1,0 +1,311 @@
+"""The gateways of one park: as many as its endpoints need, each endpoint read by exactly one.
+
+**A move.** The old gateway lets go and says up to when it has covered the endpoint; the new owner
+is written down; the new gateway goes on from there and covers the time between as a gap. Whatever
+ends halfway is taken up at the next beat. An old gateway that does not answer any more is ended
+first, and nothing moves before its folder's lock is free: that is when its process is gone.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from cluster.assignments import Assignments, read_assignments, write_assignments
+from cluster.spread import spread
+from connectors.gateway import GatewayMeasures, Taken, read_state
+from connectors.opcua.config import EndpointConfig
+from connectors.opcua.report import EndpointState, EndpointStatus
+from models.errors import TwinError, Unavailable
+from twin.disk import Lock, OsDisk
+
+logger = logging.getLogger(__name__)
+
+_EACH: Final = frozenset({"certificates_changed", "stop"})
+_MERGED: Final = frozenset({"ask_with_staged", "shown"})
+_OF_ENDPOINT: Final = frozenset({"browse", "trust", "crawl", "crawl_stop", "crawled"})
+
+
+class Handle(Protocol):
+    """One gateway, wherever it runs."""
+
+    async def ask(self, method: str, *arguments: object) -> object:
+        """Call a method of its host; raises `Unavailable` while it is away."""
+
+    def kill(self) -> None:
+        """End its process for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaysSettings:
+    """How the gateways of a park share its endpoints.
+
+    Parameters
+    ----------
+    first
+        Name of the first gateway; the others are numbered after it.
+    limit
+        Endpoints of one gateway at most.
+    away_s
+        A gateway that does not answer for this long is given up [s].
+    """
+
+    first: str
+    limit: int = 50
+    away_s: float = 60.0
+
+
+class Gateways:
+    """Holds the gateways of a park.
+
+    Parameters
+    ----------
+    settings
+        Names and limits.
+    file
+        Where the assignments are kept.
+    folder_of
+        Folder of a gateway by its name.
+    start
+        Starts a gateway of this name.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaysSettings,
+        file: Path,
+        folder_of: Callable[[str], Path],
+        start: Callable[[str], Handle],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.handles: dict[str, Handle] = {}
+        self.statuses: list[EndpointStatus] = []
+        self.measures: dict[str, GatewayMeasures] = {}
+        self.broken: set[str] = set()
+        self._file, self._folder_of, self._start, self._clock = file, folder_of, start, clock
+        self._away: dict[str, float] = {}
+        self._wanted: dict[str, EndpointConfig] | None = None
+        self._now: Assignments | None = None
+        self._settled = True
+        self._holding = asyncio.Lock()
+
+    # Holding endpoints
+
+    async def hold(self, configs: Sequence[EndpointConfig]) -> None:
+        """Have exactly these endpoints read, each by one gateway.
+
+        Raises
+        ------
+        TwinError
+            When a gateway does not take part; `look` tries again.
+        """
+        async with self._holding:
+            self._wanted = {config.id: config for config in configs}
+            await self._hold()
+
+    async def _hold(self) -> None:
+        self._settled = False
+        wanted = self._wanted or {}
+        before = await self._before()
+        of = spread(
+            {name: values_per_s(config) for name, config in wanted.items()},
+            before.of,
+            first=self.settings.first,
+            limit=self.settings.limit,
+            broken=self.broken,
+        )
+        version = before.version + 1
+        taken = dict(before.taken)
+        leaving = {e: g for e, g in before.of.items() if of.get(e) != g}
+        for gateway in sorted(set(leaving.values())):
+            own = [e for e, g in leaving.items() if g == gateway]
+            taken |= await self._let_go(gateway, own, of, before, version)
+        if self._file.exists():
+            new = of.keys() - before.of.keys()
+            # Whatever a gateway remembers of one that was removed long ago is no gap of this one.
+            taken |= {e: Taken(memory={}, cause="") for e in new}
+        now = Assignments(
+            version=version, of=of, taken={e: one for e, one in taken.items() if e in of}
+        )
+        await self._write(now)
+        for gateway in sorted({self.settings.first, *of.values(), *self.handles}):
+            if gateway not in self.broken:
+                reads = [wanted[e] for e, g in of.items() if g == gateway]
+                known = {c.id: now.taken[c.id] for c in reads if c.id in now.taken}
+                await self._handle(gateway).ask("put_all", reads, version, known, {})
+        if now.taken:
+            await self._write(replace(now, taken={}))
+        for gateway in sorted(self.broken):
+            self._handle(gateway)  # a process without endpoints delivers what the buffer holds
+        self._settled = True
+
+    async def _before(self) -> Assignments:
+        if self._now is None:
+            found = await asyncio.to_thread(read_assignments, self._file)
+            self._now = found or Assignments()
+        return self._now
+
+    async def _write(self, now: Assignments) -> None:
+        await asyncio.to_thread(write_assignments, self._file, now)
+        self._now = now
+
+    async def _let_go(
+        self,
+        gateway: str,
+        own: Sequence[str],
+        of: Mapping[str, str],
+        before: Assignments,
+        version: int,
+    ) -> dict[str, Taken]:
+        """Have a gateway stop reading endpoints; what it knows of those another one takes."""
+        moved = {e: f"read by {of[e]} now" for e in own if e in of}
+        # What it had not taken up itself is passed on as it came.
+        passed_on = {e: one for e, one in before.taken.items() if e in moved}
+        if gateway in self.broken:
+            return passed_on | await asyncio.to_thread(self._left_by, gateway, moved)
+        wanted = self._wanted or {}
+        kept = [e for e, g in before.of.items() if g == gateway and e not in own]
+        stays = [wanted[endpoint] for endpoint in kept if endpoint in wanted]
+        staying = {c.id: before.taken[c.id] for c in stays if c.id in before.taken}
+        told = await self._handle(gateway).ask("put_all", stays, version, staying, moved)
+        return passed_on | cast("dict[str, Taken]", told)
+
+    def _left_by(self, gateway: str, moved: Mapping[str, str]) -> dict[str, Taken]:
+        """What a gateway that was given up remembered, once its process is certainly gone."""
+        folder = self._folder_of(gateway)
+        lock = _lock(folder)
+        if isinstance(lock, str):
+            raise Unavailable(
+                f"{gateway} does not answer and its process has not ended ({lock})",
+                "end that process: its endpoints are then read by the others",
+            )
+        memory = read_state(folder)
+        lock.release()
+        return {e: Taken(memory=memory[e], cause=why) for e, why in moved.items() if e in memory}
+
+    def _handle(self, gateway: str) -> Handle:
+        if gateway not in self.handles:
+            self.handles[gateway] = self._start(gateway)
+        return self.handles[gateway]
+
+    def open(self) -> None:
+        """Start the first gateway; the others when endpoints need them."""
+        self._handle(self.settings.first)
+
+    # Looking at them
+
+    async def look(self) -> None:
+        """Ask every gateway how it is; give up who is away too long, and finish what is open."""
+        names = list(self.handles)
+        told = await asyncio.gather(*(self._look_at(name) for name in names))
+        self.statuses = sorted((s for each in told for s in each), key=lambda s: s.id)
+        async with self._holding:
+            lost = [n for n in names if self._away_s(n) > self.settings.away_s]
+            for name in lost:
+                self._give_up(name)
+            if self._wanted is not None and not self._settled:
+                try:
+                    await self._hold()
+                except TwinError as fault:
+                    logger.warning("endpoints are not shared out", extra={"cause": str(fault)})
+
+    async def _look_at(self, name: str) -> list[EndpointStatus]:
+        handle = self.handles[name]
+        try:
+            statuses = cast("list[EndpointStatus]", await handle.ask("status"))
+            self.measures[name] = cast("GatewayMeasures", await handle.ask("measures"))
+        except TwinError as fault:
+            return self._lost(name, fault)
+        self._away.pop(name, None)
+        self.broken.discard(name)
+        return [replace(status, gateway=name) for status in statuses]
+
+    def _lost(self, name: str, fault: TwinError) -> list[EndpointStatus]:
+        """What it said last does not hold any more: nobody knows how its endpoints are."""
+        logger.warning("gateway is away", extra={"gateway": name, "cause": str(fault)})
+        self._away.setdefault(name, self._clock())
+        known = self.measures.get(name, GatewayMeasures())
+        self.measures[name] = replace(known, fault=str(fault))
+        of = {} if self._now is None else self._now.of
+        return [
+            status
+            if status.state is EndpointState.DISABLED
+            else replace(status, state=EndpointState.OFFLINE, cause=str(fault), values_per_s=0.0)
+            for status in self.statuses
+            if status.gateway == name and of.get(status.id, name) == name
+        ]
+
+    def _away_s(self, name: str) -> float:
+        since = self._away.get(name)
+        return 0.0 if since is None else self._clock() - since
+
+    def _give_up(self, name: str) -> None:
+        """End a gateway; another process of its name delivers what its buffer holds."""
+        logger.error("gateway is given up", extra={"gateway": name})
+        self.handles.pop(name).kill()
+        del self._away[name]
+        self.broken.add(name)
+        self._settled = False
+
+    # Asking them
+
+    @property
+    def fault(self) -> str:
+        """Why something is not read or not delivered; empty when all is well."""
+        return next((m.fault for m in self.measures.values() if m.fault), "")
+
+    def owner(self, endpoint: str) -> str:
+        """Name of the gateway that reads an endpoint; the first for one nobody reads."""
+        of = {} if self._now is None else self._now.of
+        return of.get(endpoint, self.settings.first)
+
+    async def ask(self, method: str, *arguments: object) -> object:
+        """Ask those whom it concerns: the owner of an endpoint, all, or the first."""
+        if method in _EACH:
+            for name in list(self.handles):
+                await self.handles[name].ask(method, *arguments)
+            return None
+        if method in _MERGED:
+            merged: dict[str, object] = {}
+            for name in list(self.handles):
+                merged |= cast("dict[str, object]", await self.handles[name].ask(method))
+            return merged
+        name = self.settings.first
+        if method in _OF_ENDPOINT and arguments:
+            name = self.owner(str(arguments[0]))
+        if name not in self.handles and self.handles:
+            name = min(self.handles)
+        if name not in self.handles:
+            raise Unavailable("the gateway is starting", "wait some seconds")
+        return await self.handles[name].ask(method, *arguments)
+
+    async def close(self) -> None:
+        """Stop them all at once, and end their processes."""
+        handles = list(self.handles.values())
+        ends = await asyncio.gather(*(h.ask("stop") for h in handles), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                logger.warning("a gateway did not stop cleanly", extra={"cause": str(end)})
+        for handle in handles:
+            handle.kill()
+
+
+def values_per_s(config: EndpointConfig) -> float:
+    """Values a second an endpoint is asked for at most [1/s]."""
+    if not config.enabled:
+        return 0.0
+    intervals = (item.sampling_ms or config.sampling_ms for item in config.items)
+    return sum(1000.0 / max(ms, 1.0) for ms in intervals)
+
+
+def _lock(folder: Path) -> Lock | str:
+    """The lock of a gateway's buffer, or who holds it."""
+    buffer = folder / "buffer"
+    buffer.mkdir(parents=True, exist_ok=True)
+    return OsDisk().lock(buffer / "lock", "moving endpoints")
