@@ -1,10 +1,27 @@
-"""What all tests share: where a skipped test is a failure, and one place to ask for a free port."""
+"""What all tests share: where their files lie, where a skip is a failure, and free ports."""
 
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
+
+_MEMORY: Final = Path("/dev/shm")
+_ROOM_BYTES: Final = 4 * 2**30
+"""So much is left to Ray's object store, which lies in the same place."""
+
+
+def pytest_configure() -> None:
+    """Put the files of the tests into memory where there is room: thousands of them are synced.
+
+    No test can tell what a sync is worth: that a power cut takes what was not synced is played by
+    the simulated disk, and what a killed process wrote is kept by either place.
+    """
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.hookimpl(trylast=True)
