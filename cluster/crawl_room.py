@@ -31,6 +31,7 @@ class _Crawl:
     complete: bool = False
     what: str = ""
     remedy: str = ""
+    stopped: bool = False
 
 
 class CrawlRoom:
@@ -51,6 +52,8 @@ class CrawlRoom:
     def begin(self, name: str, config: EndpointConfig, *, fresh: bool) -> dict[str, object]:
         """Start a crawl where none is under way or finished; where it stands."""
         crawl = self._crawls.get(name)
+        if crawl is not None and crawl.stopped:
+            crawl = None  # it goes on from its state
         failed = crawl is not None and bool(crawl.what)
         done = crawl is not None and (crawl.task is None or crawl.task.done())
         if crawl is None or failed or (fresh and done):
@@ -58,9 +61,28 @@ class CrawlRoom:
             if told is not None:
                 del self._crawls[name]  # told once; asked again it starts anew, from its state
                 return told
+            if fresh:
+                self._state(config).unlink(missing_ok=True)
             crawl = self._crawls[name] = _Crawl()
             crawl.task = asyncio.create_task(self._run(crawl, config))
             self._forget_old()
+        return self._told(crawl)
+
+    async def cancel(self, name: str) -> dict[str, object]:
+        """Stop a crawl under way; begun again, it goes on where it was.
+
+        Raises
+        ------
+        Unavailable
+            When none is known.
+        """
+        crawl = self._crawls.get(name)
+        if crawl is None or crawl.task is None:
+            raise Unavailable(f"{name} was not crawled yet", "crawl it first")
+        if not crawl.task.done():
+            crawl.stopped = True
+            crawl.task.cancel()
+            await asyncio.gather(crawl.task, return_exceptions=True)
         return self._told(crawl)
 
     def nodes(self, name: str) -> tuple[SeenNode, ...]:
@@ -72,7 +94,13 @@ class CrawlRoom:
             When there is none.
         """
         crawl = self._crawls.get(name)
-        if crawl is None or crawl.task is None or not crawl.task.done() or crawl.what:
+        if (
+            crawl is None
+            or crawl.task is None
+            or not crawl.task.done()
+            or crawl.what
+            or crawl.stopped
+        ):
             raise Unavailable(f"{name} was not crawled yet", "crawl it first")
         return crawl.nodes
 
@@ -87,13 +115,12 @@ class CrawlRoom:
         def told(progress: Progress) -> None:
             crawl.progress = progress
 
-        mark = hashlib.sha256(config.url.encode()).hexdigest()[:16]
         try:
             found = await crawl_all(
                 config,
                 pki=self._pki,
                 timeout_s=_TIMEOUT_S,
-                state=self._folder / f"crawl-{mark}.jsonl",
+                state=self._state(config),
                 progress=told,
             )
             rounds = _LOOKS if len(found.nodes) <= _LOOKED_MOST else 1
@@ -106,9 +133,15 @@ class CrawlRoom:
         except Exception as fault:  # noqa: BLE001 - whatever a stranger's server does is told
             crawl.what, crawl.remedy = explain(fault)
 
+    def _state(self, config: EndpointConfig) -> Path:
+        mark = hashlib.sha256(config.url.encode()).hexdigest()[:16]
+        return self._folder / f"crawl-{mark}.jsonl"
+
     def _told(self, crawl: _Crawl) -> dict[str, object]:
         running = crawl.task is not None and not crawl.task.done()
         state = "running" if running else ("failed" if crawl.what else "done")
+        if crawl.stopped:
+            state = "stopped"
         progress = crawl.progress
         return {
             "state": state,

@@ -67,6 +67,14 @@ class EndpointDesk:
         found = bindings.configs(live.park, known, rows, live.settings.urls)
         return await self._try(next(config for config in found if config.id == endpoint))
 
+    async def trial_begin(self, spec: EndpointSpec) -> str:
+        """Start to try an endpoint that is not saved; the name to ask for it."""
+        return str(await self._live.ask_gateway("trial_begin", config_to_try(spec)))
+
+    async def trial(self, trial: str) -> tuple[EndpointTest, bool]:
+        """What a test found so far, and whether it is over."""
+        return cast("tuple[EndpointTest, bool]", await self._live.ask_gateway("trial_told", trial))
+
     async def _try(self, config: EndpointConfig) -> EndpointTest:
         return cast("EndpointTest", await self._live.ask_gateway("try_endpoint", config))
 

@@ -17,6 +17,7 @@ from cluster.crawl_room import CrawlRoom
 from cluster.layout import SECRETS
 from cluster.metadata import sqlite
 from cluster.park_clock import ParkTime
+from cluster.trial_room import TrialRoom
 from connectors.clock import wall_us
 from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings, Taken
 from connectors.onboarding.seen import SeenNode

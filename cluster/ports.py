@@ -336,6 +336,12 @@ class ParkService(Protocol):
     async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
         """Try an endpoint without saving it."""
 
+    async def endpoint_trial_begin(self, park: str, spec: EndpointSpec) -> str:
+        """Start to try an endpoint without saving it; the name to ask for it."""
+
+    async def endpoint_trial(self, park: str, trial: str) -> tuple[EndpointTest, bool]:
+        """What a test found so far, step by step, and whether it is over."""
+
     async def endpoint_test_again(self, park: str, endpoint: str) -> EndpointTest:
         """Try an endpoint as it is registered: its security, user and mapping."""
 
@@ -365,7 +371,7 @@ class ParkService(Protocol):
     async def endpoint_review(
         self, park: str, url_or_id: str, endpoint: str, mapping: Mapping[str, str]
     ) -> Mapping[str, object]:
-        """What saving a mapping would do: changes of tags, findings, problems; nothing is changed."""
+        """What saving a mapping would do: changes, findings, problems; nothing is changed."""
 
     async def endpoint_propose(self, park: str, url_or_id: str) -> Sequence[Mapping[str, object]]:
         """Proposed mapping of a finished crawl: node, path, unit, confidence, sure, why."""

@@ -322,6 +322,14 @@ class Service:
             raise Unavailable("no park is running yet", "wait some seconds")
         return await try_endpoint(next(iter(self._parks.values())), spec)
 
+    async def endpoint_trial_begin(self, park: str, spec: EndpointSpec) -> str:
+        """Start to try an endpoint without saving it; the name to ask for it."""
+        return await EndpointDesk(self._park(park)).trial_begin(spec)
+
+    async def endpoint_trial(self, park: str, trial: str) -> tuple[EndpointTest, bool]:
+        """What a test found so far, and whether it is over."""
+        return await EndpointDesk(self._park(park)).trial(trial)
+
     async def endpoint_test_again(self, park: str, endpoint: str) -> EndpointTest:
         """Try an endpoint as it is registered: its security, user and mapping."""
         return await EndpointDesk(self._park(park)).test_again(endpoint)
@@ -346,10 +354,20 @@ class Service:
         await self._audit("", "endpoint.map", f"{park}/{endpoint}", dict(mapping))
 
     async def endpoint_crawl(
-        self, park: str, url_or_id: str, *, fresh: bool
+        self, park: str, url_or_id: str, *, fresh: bool, spec: EndpointSpec | None = None
     ) -> Mapping[str, object]:
         """Start a crawl, or tell how far it is."""
-        return await OnboardingDesk(self._park(park)).crawl(url_or_id, fresh=fresh)
+        return await OnboardingDesk(self._park(park)).crawl(url_or_id, fresh=fresh, spec=spec)
+
+    async def endpoint_crawl_stop(self, park: str, url_or_id: str) -> Mapping[str, object]:
+        """Stop a crawl under way; begun again, it goes on where it was."""
+        return await OnboardingDesk(self._park(park)).stop(url_or_id)
+
+    async def endpoint_review(
+        self, park: str, url_or_id: str, endpoint: str, mapping: Mapping[str, str]
+    ) -> Mapping[str, object]:
+        """What saving a mapping would do; nothing is changed."""
+        return await OnboardingDesk(self._park(park)).review(url_or_id, endpoint, mapping)
 
     async def endpoint_propose(self, park: str, url_or_id: str) -> Sequence[Mapping[str, object]]:
         """Proposed mapping of a finished crawl."""

@@ -3,6 +3,7 @@
 Pure ASGI, because middleware made for HTTP alone never sees a WebSocket.
 """
 
+import re
 from collections.abc import Callable, Collection, MutableMapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +20,10 @@ BODY_LIMIT: Final = 1_000_000
 INGEST_PATH: Final = "/api/v1/ingest"
 INGEST_LIMIT: Final = 64_000_000
 """Gateways deliver Arrow batches: 10,000 rows are about 0.6 MB, catching up sends more at once."""
+
+LIST_PATH: Final = re.compile(r"/api/v1/parks/[^/]+/endpoints/[^/]+/(diff|mapping)")
+LIST_LIMIT: Final = 16 * 2**20
+"""A tag list of a large plant; its route holds the same limit."""
 
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -130,7 +135,9 @@ class Guard:
 
 
 def _limit(path: str) -> int:
-    return INGEST_LIMIT if path.startswith(INGEST_PATH) else BODY_LIMIT
+    if path.startswith(INGEST_PATH):
+        return INGEST_LIMIT
+    return LIST_LIMIT if LIST_PATH.fullmatch(path) else BODY_LIMIT
 
 
 async def _limited(scope: Scope, receive: Receive, headers: Headers) -> Receive | None:

@@ -19,6 +19,7 @@ from cluster.ports import (
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
+from cluster.routes.tag_files import attached, csv_of, xlsx_of
 from twin.parkfile.schema import REFERENCE
 
 _LIST_MOST: Final = 16 * 2**20
@@ -110,6 +111,11 @@ def _onboarding(router: APIRouter, service: ParkService) -> None:
         """Start a crawl, or tell how far it is: ask again until its state is not `running`."""
         return answer(await service.endpoint_crawl(park, endpoint, fresh=fresh))
 
+    @router.delete("/parks/{park}/endpoints/crawl")
+    async def crawl_stop(park: str, endpoint: Asked) -> Response:
+        """Stop a crawl under way; begun again, it goes on where it was."""
+        return answer(await service.endpoint_crawl_stop(park, endpoint))
+
     @router.get("/parks/{park}/endpoints/proposals")
     async def proposals(park: str, endpoint: Asked) -> Response:
         """Propose tags for everything a finished crawl found, the most certain first."""
@@ -124,6 +130,22 @@ def _onboarding(router: APIRouter, service: ParkService) -> None:
     async def mapping(park: str, endpoint: str) -> Response:
         """Export a mapping as rows of a tag list, header first."""
         return answer(await service.endpoint_export(park, endpoint))
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/mapping.csv", response_class=Response)
+    async def mapping_csv(park: str, endpoint: str) -> Response:
+        """Export a mapping as a tag list that spreadsheets and `diff` read."""
+        return attached(csv_of(await service.endpoint_export(park, endpoint)), f"{endpoint}.csv")
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/mapping.xlsx", response_class=Response)
+    async def mapping_xlsx(park: str, endpoint: str) -> Response:
+        """Export a mapping as a workbook."""
+        rows = await service.endpoint_export(park, endpoint)
+        return attached(xlsx_of(rows), f"{endpoint}.xlsx")
+
+    @router.post("/parks/{park}/endpoints/review")
+    async def review(park: str, endpoint: Asked, body: dict[str, str]) -> Response:
+        """Tell what binding nodes to paths would do: changes, findings; nothing is changed."""
+        return answer(await service.endpoint_review(park, endpoint, endpoint, body))
 
     @router.get("/parks/{park}/endpoints/{endpoint}/later")
     async def later(park: str, endpoint: str) -> Response:

@@ -200,6 +200,19 @@ class _Trial:
             await publisher.stop()
         return _subscription_told(monitor, decoder, rows, len(items))
 
+    def found(self, phases: int) -> EndpointTest:
+        """What was found so far; it is good when all phases passed."""
+        identity = self.identity
+        return EndpointTest(
+            url=self.config.url,
+            ok=len(self.steps) == phases and all(step.ok for step in self.steps),
+            steps=tuple(self.steps),
+            namespaces=identity.namespaces if identity is not None else (),
+            product=identity.product if identity is not None else "",
+            policies=self.policies,
+            fingerprint=self.fingerprint,
+        )
+
     def _connected(self) -> Client:
         assert self.client is not None  # noqa: S101 - the session step made it
         return self.client
@@ -211,6 +224,7 @@ async def try_endpoint(
     pki: Pki | None = None,
     reach: Reach | None = None,
     timeout_s: float = 5.0,
+    told: Callable[[EndpointTest], None] = lambda _: None,
 ) -> EndpointTest:
     """Try an endpoint, step by step; never raises for what the server does or does not do.
 
@@ -224,6 +238,8 @@ async def try_endpoint(
         Addresses that may be tried.
     timeout_s
         Longest wait for one answer [s].
+    told
+        Told after each step what was found so far.
     """
     trial = _Trial(config, pki, reach or allowed_reach(), timeout_s)
     phases = (
@@ -239,21 +255,14 @@ async def try_endpoint(
     )
     try:
         for name, work in phases:
-            if not await trial.step(name, work):
+            passed = await trial.step(name, work)
+            told(trial.found(len(phases)))
+            if not passed:
                 break
     finally:
         if trial.client is not None:
             await close(trial.client)
-    identity = trial.identity
-    return EndpointTest(
-        url=config.url,
-        ok=len(trial.steps) == len(phases) and all(step.ok for step in trial.steps),
-        steps=tuple(trial.steps),
-        namespaces=identity.namespaces if identity is not None else (),
-        product=identity.product if identity is not None else "",
-        policies=trial.policies,
-        fingerprint=trial.fingerprint,
-    )
+    return trial.found(len(phases))
 
 
 def _nothing() -> None:
