@@ -117,6 +117,7 @@ class DiskBuffer:
         self._writing = 0
         self._synced_at = 0.0
         self._unsynced = False
+        self._full: list[int] = []
         self._renumbered: set[int] = set()
         self._lock: Lock | None = None
         self.last_session = 0
@@ -279,26 +280,39 @@ class DiskBuffer:
         It raises OSError when the disk refuses; the next one is then due at once.
         """
         now = self._clock()
-        if self._sync != "interval" or not self._unsynced or self._fd < 0:
+        if self._sync != "interval" or not (self._full or (self._unsynced and self._fd >= 0)):
             return None
         if now - self._synced_at < self._sync_every_s:
             return None
+        full, self._full = self._full, []
+        own = os.dup(self._fd) if self._fd >= 0 else -1
+        folder = self._folder if full else None
         self._unsynced, self._synced_at = False, now
-        own = os.dup(self._fd)
 
         def work() -> None:
             try:
-                os.fdatasync(own)
+                while full:
+                    os.fdatasync(full[0])
+                    os.close(full.pop(0))
+                if own >= 0:
+                    os.fdatasync(own)
+                if folder is not None:
+                    OsDisk().sync_folder(folder)
             except OSError:
                 self._unsynced, self._synced_at = True, -math.inf
+                self._full.extend(full)
                 raise
             finally:
-                os.close(own)
+                if own >= 0:
+                    os.close(own)
 
         return work
 
     def sync(self) -> None:
         """Return once everything written is on stable storage."""
+        while self._full:
+            os.fdatasync(self._full[0])
+            os.close(self._full.pop(0))
         if self._fd >= 0 and self._unsynced:
             os.fdatasync(self._fd)
             self._unsynced = False
@@ -393,7 +407,7 @@ class DiskBuffer:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(path, flags, 0o640)
         try:
-            if self._sync != "never":
+            if self._sync == "always":
                 OsDisk().sync_folder(self._folder)
         except OSError:
             os.close(fd)
@@ -404,7 +418,12 @@ class DiskBuffer:
     def _close_segment(self) -> None:
         if self._fd < 0:
             return
-        if self._sync != "never":
+        if self._sync == "interval":
+            # It is written to the disk with the next sync: nobody waits for it here.
+            self._full.append(self._fd)
+            self._fd = -1
+            return
+        if self._sync == "always":
             self.sync()
         os.close(self._fd)
         self._fd = -1

@@ -25,7 +25,9 @@ Numbers never become Python objects: the compiled walk of `connectors.opcua.kern
 the message into the columns. Texts and identifiers, which it cannot, are made here one by one.
 """
 
+import gc
 import struct
+import threading
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -142,6 +144,11 @@ class Decoder:
     def delivering(self) -> int:
         """Handles that sent a value since they were bound."""
         return int(np.count_nonzero(self._handles.heard))
+
+    def newest_values(self, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Newest value of handles 1 to `count`, and marks that differ where their texts do."""
+        of = self._handles
+        return of.was_value[1 : count + 1], of.was_mark[1 : count + 1]
 
     def counts(self, handle: int) -> tuple[int, int, int, int | None]:
         """Of a handle: values, bad ones, overflowed ones, and its newest source time [us]."""
@@ -329,20 +336,30 @@ class Decoder:
         columns.at[first : first + n] = now_us - back - np.arange(n - 1, -1, -1)
 
 
+_warming: Final = threading.Lock()
 _warmed: Final[list[bool]] = []
 
 
 def warm() -> None:
-    """Load the compiled walk, once in a process: the first time takes seconds."""
-    if not _warmed:
-        _warmed.append(True)
+    """Load the compiled walk, once in a process, and wait for it: the first time takes seconds.
+
+    What is loaded by then lives as long as the process. The collector need not walk it ever again:
+    that takes a tenth of a second, in which no message is taken.
+    """
+    with _warming:
+        if _warmed:
+            return
         rows = Rows()
         decoder = Decoder(rows, "source", wall_us, 0)
         decoder.bind(1, Item(tag=1, namespace="", identifier="i=1"))
         value = as_bytes(struct_to_binary(ua.DataValue(ua.Variant(1.0))))
         decoder.take([(1, ua.DataValue(ua.Variant(1.0)))])
+        decoder.take([(1, ua.DataValue(ua.Variant("text")))])
         decoder.take_history(value, 0, len(value), 1, 1)
         rows.drain()
+        gc.collect()
+        gc.freeze()
+        _warmed.append(True)
 
 
 def _handles(size: int, old: Handles | None = None) -> Handles:

@@ -155,6 +155,22 @@ async def leave(client: Client) -> None:
         client.disconnect_socket()
 
 
+def heed() -> None:
+    """End this task if that was asked of it.
+
+    `asyncio.wait_for`, by which asyncua waits, forgets a cancellation that comes in the same moment
+    as its answer (CPython 86296): the task would go on as if nobody had wanted it to stop.
+
+    Raises
+    ------
+    asyncio.CancelledError
+        When it was cancelled before.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def send(client: Client, request: object, timeout_s: float) -> Bytes:
     """Send a request of a session; the bytes of its answer, undecoded.
 
@@ -173,6 +189,7 @@ async def send(client: Client, request: object, timeout_s: float) -> Bytes:
         When the server answers with a fault.
     """
     answer = await client.uaclient.session._send_request(request, timeout=timeout_s)
+    heed()
     return as_bytes(bytes(answer))
 
 

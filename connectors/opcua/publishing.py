@@ -446,7 +446,7 @@ class Publisher:
         """Ask for missing messages again, oldest first; what the server lacks is lost."""
         try:
             asked = 0
-            while stream.missing:
+            while stream.missing and not self._over:
                 number = stream.missing[0]
                 known = not available or number in available
                 asked += known

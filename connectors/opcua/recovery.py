@@ -6,14 +6,13 @@ from the same start of the same server with the same namespaces: after a restart
 subscription id may belong to somebody else, and a namespace index to other nodes.
 """
 
-import contextlib
 import json
 import logging
 import os
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -37,7 +36,7 @@ _NODES: Final = 10
 _VALUES: Final = 1000
 _ROUNDS: Final = 10_000
 _HISTORY_READ: Final = 0x04
-_OWNER_ONLY: Final = 0o600
+OWNER_ONLY: Final = 0o600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +99,18 @@ class Kept:
         age_s = time.time() - self.wall_s
         return any(age_s < one.lifetime_s for one in self.subscriptions)
 
-    def write(self, path: Path) -> None:
-        """Put it into a file that only its owner can read, in one step."""
-        plain = asdict(self)
+    def text(self) -> str:
+        """As it lies in its file."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["ticket"] = self.ticket and [self.ticket.token.hex(), self.ticket.nonce.hex()]
         plain["started"] = self.started and self.started.isoformat()
         plain["lasts"] = list(self.lasts.items())
-        for one in plain["subscriptions"]:
-            one["queues"] = [[h, *q] for h, q in one["queues"].items()]
-        new = path.with_suffix(".new")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
-            with os.fdopen(file, "w", encoding="utf-8") as out:
-                json.dump(plain, out)
-            new.replace(path)
-        except OSError as fault:
-            _log.warning("session not noted", extra={"fault": str(fault)})
+        plain["subscriptions"] = [
+            {field.name: getattr(one, field.name) for field in fields(one)}
+            | {"queues": [[h, *q] for h, q in one.queues.items()]}
+            for one in self.subscriptions
+        ]
+        return json.dumps(plain)
 
 
 class Marks:
@@ -143,7 +137,7 @@ class Marks:
         try:
             if self._file < 0:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, _OWNER_ONLY)
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, OWNER_ONLY)
             os.pwrite(self._file, line, 0)
         except OSError as fault:
             _log.warning("sequence numbers not noted", extra={"fault": str(fault)})
@@ -197,13 +191,6 @@ def read_kept(path: Path) -> Kept | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def forget(path: Path | None) -> None:
-    """Remove what was noted: the session was closed."""
-    if path is not None:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 async def transfer(client: Client, kept: Kept) -> tuple[Subscribed, ...]:

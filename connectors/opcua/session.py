@@ -22,7 +22,7 @@ from cryptography import x509
 from connectors.opcua.budget import Budget, Purpose, budget_of
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.guarded import GuardedClient, clock_remedy
-from connectors.opcua.hooks import Ticket, connect
+from connectors.opcua.hooks import Ticket, connect, heed
 from connectors.opcua.hooks import leave as drop
 from connectors.opcua.profiles import Profile, profile_of
 from connectors.opcua.refusals import REFUSALS
@@ -243,7 +243,9 @@ async def open_or_resume(
     try:
         async with asyncio.timeout(timeout_s * 2):
             await secured(client, config, pki)
-            return Opened(client, await connect(client, ticket, MAX_MESSAGE_BYTES))
+            opened = Opened(client, await connect(client, ticket, MAX_MESSAGE_BYTES))
+            heed()
+            return opened
     except BaseException as fault:
         await close(client)
         if isinstance(fault, TwinError) or not isinstance(fault, Exception):

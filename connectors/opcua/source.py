@@ -12,22 +12,21 @@ again, or else moves its subscriptions into a new session, has the messages sent
 (Republish) and then the queues. When the subscriptions are gone, or their queues did not hold the
 outage, the server's history fills the gap; when it has none, the gap row says why.
 
-**Frozen.** A gateway in front of a dead PLC may answer Good for ever. When the source times of an
-endpoint, which used to move, have stood still for `SourceSettings.frozen_s` while the server's own
-clock runs, the values are read once; when that shows no newer time either, the coverage rows stay
-alive with cause ``frozen``, and the state shows the values as stale.
+**Frozen.** A gateway in front of a dead PLC may answer Good for ever (`connectors.opcua.frozen`).
+Then the endpoint has a gap with cause ``frozen``, from when it stood still; of one that lives while
+a device behind it is dead, that device's tags become uncertain.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -39,11 +38,13 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from connectors.clock import ParkClock, wall_us
 from connectors.coverage import CoverageRow
+from connectors.latest_file import LatestFile
 from connectors.opcua.budget import budget_of
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.decode import Decoder, Present, warm
 from connectors.opcua.events import EventSink, Notifiers, no_events
-from connectors.opcua.hooks import Encoded, is_open, send, send_encoded, ticket_of
+from connectors.opcua.frozen import CAUSE, FrozenWatch
+from connectors.opcua.hooks import Encoded, heed, is_open, send, send_encoded, ticket_of
 from connectors.opcua.kernel import Bytes
 from connectors.opcua.ledger import Ledger
 from connectors.opcua.monitor import Monitor, Subscribed, chunks
@@ -51,12 +52,12 @@ from connectors.opcua.nodes import resolve
 from connectors.opcua.pace import Pace
 from connectors.opcua.publishing import TOO_LARGE, Publisher
 from connectors.opcua.recovery import (
+    OWNER_ONLY,
     Hole,
     Kept,
     Marks,
     backfill,
     bounded,
-    forget,
     read_kept,
     transfer,
     without_ticket,
@@ -77,19 +78,19 @@ from connectors.opcua.session import (
 )
 from connectors.opcua.wire import Content, Notification, read_results
 from models.errors import InputError, TwinError, Unavailable
-from twin.samples import to_us
+from twin.samples import from_us, to_us
+from twin.status import UNCERTAIN_LAST_USABLE_VALUE
 
 _log = logging.getLogger(__name__)
 
-CAUSE_FROZEN: Final = "frozen"
 _SUSPICIOUS_OFFSET_S: Final = 60.0
-_FROZEN_READ: Final = 50
 _SETTLE_INTERVALS: Final = 3
 _SETTLE_S: Final = 0.3
 _SILENT_INTERVALS: Final = 3.0
 _LINGER_PART: Final = 8.0
 """Part of a publishing interval for which rows wait to share a batch."""
 _TICKET_TRIES: Final = 3
+_CANCELS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +236,7 @@ class Source:
         self._end_cause = self._lost_cause = ""
         self._spoke, self._careful = True, False
         self._silence = (0.0, 0)
-        self._keep = keep
+        self._kept_file = LatestFile(keep, OWNER_ONLY) if keep is not None else None
         self._marks = Marks(keep.with_suffix(".marks")) if keep is not None else None
         self._kept = _noted(keep, self._marks)
         self._ticket_tries = 0
@@ -245,7 +246,9 @@ class Source:
         self._full_since: tuple[float, int, Present] | None = None
         self._resumes = self._backfilled = 0
         self._fresh = False
-        self._frozen = False
+        self._frozen = ""
+        self._frozen_watch = FrozenWatch(config, self.settings.frozen_s)
+        self._uncertain: frozenset[str] = frozenset()
         self._remark = ""
         self._overflows_told = 0
         self._polled = 0
@@ -272,12 +275,12 @@ class Source:
         """
         self._leaving = stay
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._cancelled(self._task)
             self._task = None
         if not stay:
             self._kept = None
-            forget(self._keep)
+            if self._kept_file is not None:
+                self._kept_file.remove()
         if self._marks is not None:
             self._marks.close()
         self._tell_dropped()
@@ -286,6 +289,16 @@ class Source:
         else:
             self._cover(to_us=self._park_now(), alive=False, cause=self._cause or cause)
         self._enter(EndpointState.OFFLINE, cause)
+
+    async def _cancelled(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task until it ends; one that never does is told and left behind."""
+        for _ in range(_CANCELS):
+            task.cancel()
+            done, _ = await asyncio.wait((task,), timeout=3 * self.settings.timeout_s)
+            if done:
+                await asyncio.gather(task, return_exceptions=True)
+                return
+        _log.error("endpoint does not end", extra={"endpoint": self.config.id})
 
     @property
     def state(self) -> EndpointState:
@@ -341,6 +354,7 @@ class Source:
         # Before anything is subscribed: loading compiled code would let the first queues overflow.
         await asyncio.to_thread(warm)
         while True:
+            heed()
             try:
                 await self._serve()
             except (TwinError, UaError, OSError, TimeoutError) as fault:
@@ -367,6 +381,7 @@ class Source:
             self._ended.clear()
             self._end_cause, self._spoke = "", True
             self._answered_at = self._heard_at = time.monotonic()
+            heed()
             await self._wait_for_lead(client)
             if self.config.poll:
                 await self._poll(client, identity)
@@ -388,6 +403,7 @@ class Source:
         self._ready = True
         try:
             while not self._active.is_set():
+                heed()
                 await self._probe(client)
                 silent_s = time.monotonic() - self._answered_at
                 if not is_open(client) or silent_s > self.settings.silence_s:
@@ -533,7 +549,6 @@ class Source:
         self._spoke = not going_on
         pending = self._outage
         self._connected()
-        self._keep_session(client, identity, monitor)
         if since is not None:
             settle_s = _SETTLE_INTERVALS * monitor.publishing_ms / 1000.0 + _SETTLE_S
             self._outage = Outage(
@@ -546,6 +561,7 @@ class Source:
                 judge_at=time.monotonic() + settle_s,
             )
             self._resumes += bool(going_on)
+        await self._keep_session(client, identity, monitor)
 
     def _silent_since(self) -> tuple[float, int] | None:
         """When values were last heard: wall time [s] and park time [us]; None when never."""
@@ -595,6 +611,7 @@ class Source:
         self._heard_at = time.monotonic()
         self._heard_us = max(self._park_now(), self._ledger.covered_us)
         self._delay_s = self.settings.backoff_first_s
+        self._frozen_watch.connected()
         self._enter(EndpointState.CONNECTED, "")
 
     # --- messages ---
@@ -715,7 +732,7 @@ class Source:
         self._noted_at = time.monotonic()
         self._publisher.handed()
 
-    def _keep_session(self, client: Client, identity: Identity, monitor: Monitor) -> None:
+    async def _keep_session(self, client: Client, identity: Identity, monitor: Monitor) -> None:
         """Keep what it takes to take this session up again."""
         self._kept = Kept(
             url=self.config.url,
@@ -732,8 +749,9 @@ class Source:
             stamp=time.time_ns(),
         )
         self._kept_items = monitor.accepted
-        if self._keep is not None:
-            self._kept.write(self._keep)
+        if self._kept_file is not None:
+            # It names every item: too long a work for the loop.
+            await asyncio.to_thread(self._kept_file.work(self._kept.text()))
         self._note()
 
     # --- watching ---
@@ -747,6 +765,7 @@ class Source:
             With the cause, when it is over.
         """
         while True:
+            heed()
             ended = False
             try:
                 async with asyncio.timeout(self.settings.probe_s):
@@ -776,7 +795,7 @@ class Source:
             publisher.fit(self._pace.round_trip_s.value or 0.0, monitor.publishing_ms / 1000.0)
             self._begin_judging(monitor, now)
             if monitor.accepted != self._kept_items and self._identity is not None:
-                self._keep_session(client, self._identity, monitor)
+                await self._keep_session(client, self._identity, monitor)
             elif now - self._noted_at > self.settings.probe_s:
                 self._note()
         await self._look_frozen(client, now)
@@ -832,6 +851,7 @@ class Source:
         except (TimeoutError, UaStatusCodeError):
             return
         self._answered_at = time.monotonic()
+        self._frozen_watch.server_time(current, self._answered_at)
         self._pace.round_trip_s.add(self._answered_at - before)
         middle_us = (before_us + wall_us()) // 2
         jumped = isinstance(current, datetime) and self._pace.clock(to_us(current) - middle_us)
@@ -844,31 +864,37 @@ class Source:
             self._tell_alive(time.monotonic(), force=True, cause="the server's clock jumped")
 
     async def _look_frozen(self, client: Client, now: float) -> None:
-        if not self._pace.stands_still(now, self.settings.frozen_s):
-            self._frozen = False
+        if self._identity is None:
             return
-        if self._frozen or self._identity is None:
-            return
-        # Report by exception: a steady value sends nothing, but reading it shows another time; an
-        # earlier one when somebody has set the clock back.
-        newest = await self._newest_read(client, self._identity)
-        if newest is not None and newest != self._decoder.newest_us:
-            self._decoder.newest_us = newest
-            self._pace.moved_at = now
-            return
-        self._tell_alive(now, force=True)
-        self._frozen = True
+        watch, namespaces = self._frozen_watch, self._identity.namespaces
+        blind = self._publisher.stalled or self._publisher.paused or self._outage is not None
+        await watch.look(client, namespaces, self._decoder, self._pace, now, blind=blind)
+        cause = f"{CAUSE}: {watch.cause}" if watch.cause else ""
+        if bool(cause) != bool(self._frozen):
+            # Up to now as it was; then the time in which it stood still already.
+            self._tell_alive(now, force=True)
+            if cause:
+                stood_us = round((now - watch.since) * 1e6 * self._speed())
+                self._ledger.missed(self._heard_us - stood_us, self._ledger.covered_us, cause)
+        self._frozen = cause
+        devices = frozenset(watch.devices)
+        for device in devices ^ self._uncertain:
+            await self._retell(client, namespaces, device, uncertain=device in devices)
+        self._uncertain = devices
 
-    async def _newest_read(self, client: Client, identity: Identity) -> int | None:
-        nodes = []
-        for item in self.config.items[:_FROZEN_READ]:
-            try:
-                nodes.append(resolve(item.namespace, item.identifier, identity.namespaces))
-            except InputError:
-                continue
-        values = await client.uaclient.read_attributes(nodes, AttributeIds.Value)
-        times = [to_us(v.SourceTimestamp) for v in values if v.SourceTimestamp is not None]
-        return max(times, default=None)
+    async def _retell(
+        self, client: Client, namespaces: Sequence[str], device: str, *, uncertain: bool
+    ) -> None:
+        """Tell the values of a device once more: as the last usable ones, or as good again."""
+        most = min(len(self.config.items), self.rows.room)
+        told = await self._frozen_watch.read(client, namespaces, device, most)
+        newest_us = self._decoder.newest_us or self._park_now()
+        for _, value in told:
+            value.SourceTimestamp = cast("ua.DateTime", from_us(max(newest_us, self._park_now())))
+            if uncertain and (value.StatusCode is None or value.StatusCode.is_good()):
+                value.StatusCode = ua.StatusCode(ua.UInt32(UNCERTAIN_LAST_USABLE_VALUE))
+        self._decoder.take(told)
+        self._wake()
 
     # --- judging an outage ---
 
@@ -969,6 +995,7 @@ class Source:
         # The values of an answer have consecutive handles.
         for handle, (item, _) in enumerate(readable, start=1):
             self._decoder.bind(handle, item)
+        self._frozen_watch.begin([item for item, _ in readable])
         requests, first = [], 1
         for chunk in chunks(readable, profile.call_for(limits.read)):
             requests.append((first, _read_of([node for _, node in chunk])))
@@ -978,6 +1005,7 @@ class Source:
         period_s = profile.sampling_for(self.config.sampling_ms, len(readable)) / 1000.0
         next_probe = time.monotonic()
         while True:
+            heed()
             began = time.monotonic()
             for handle, request in requests:
                 await self._read(client, handle, request)
@@ -1041,7 +1069,9 @@ class Source:
             self._told_at = now
 
     def _alive_cause(self) -> str:
-        return CAUSE_FROZEN if self._frozen else self._remark
+        if self._uncertain:
+            return f"{CAUSE}: {', '.join(sorted(self._uncertain))}"
+        return self._remark
 
     def _tell_dropped(self) -> None:
         """Say which rows found no room in our own buffer."""
@@ -1059,6 +1089,8 @@ class Source:
 
     def _cover(self, *, to_us: int, alive: bool, cause: str = "", lost: int | None = None) -> None:
         """Append a coverage row up to a park time, and the server's own overflows to alive ones."""
+        if alive and self._frozen:
+            alive, cause = False, self._frozen
         if alive and self._decoder.overflows > self._overflows_told:
             lost = self._decoder.overflows - self._overflows_told
             self._overflows_told = self._decoder.overflows
@@ -1127,8 +1159,7 @@ class Source:
     def _hint(self) -> str:
         """What is remarkable about a connected endpoint, and what to do."""
         hints = [self._remark] if self._remark else []
-        if self._frozen:
-            hints.append("frozen: source times stand still, is the PLC behind the server alive?")
+        hints += self._frozen_watch.hints
         offset_s = self._clock_offset_s()
         if (
             offset_s is not None

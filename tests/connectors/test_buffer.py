@@ -180,13 +180,14 @@ class Disk:
     """A disk that refuses to make anything durable while it is broken."""
 
     def __init__(self, monkeypatch) -> None:
-        self.broken, self._sync = False, os.fdatasync
+        self.broken, self.synced, self._sync = False, 0, os.fdatasync
         monkeypatch.setattr(os, "fdatasync", self)
 
     def __call__(self, fd: int) -> None:
         if self.broken:
             raise OSError(errno.EIO, "Input/output error")
         self._sync(fd)
+        self.synced += 1
 
 
 def test_a_disk_that_refuses_leaves_every_batch_its_number(tmp_path, monkeypatch):
@@ -203,7 +204,7 @@ def test_a_disk_that_refuses_leaves_every_batch_its_number(tmp_path, monkeypatch
     again.close()
 
 
-@pytest.mark.parametrize("more", [{"segment_bytes": 100}, {"sync": "always"}])
+@pytest.mark.parametrize("more", [{"segment_bytes": 100, "sync": "always"}, {"sync": "always"}])
 def test_what_the_disk_refuses_is_not_stored_and_can_be_tried_again(tmp_path, monkeypatch, more):
     disk, buffer = Disk(monkeypatch), filled(tmp_path, 2, **more)
     disk.broken = True
@@ -307,6 +308,23 @@ def test_the_buffer_is_a_queue_that_restarts_do_not_disturb(tmp_path_factory, st
             model = [s for s in model if s > upto]
         assert [b.seq for b in buffer.unacked] == model
         assert all(buffer.read(b).equals(rows(b.seq)) for b in buffer.unacked)
+    buffer.close()
+
+
+def test_a_full_segment_is_made_durable_with_the_next_sync_and_nobody_waits_for_it(
+    tmp_path, monkeypatch
+):
+    disk, buffer = Disk(monkeypatch), filled(tmp_path, 3, segment_bytes=100, sync_every_s=0.0)
+    disk.broken = True
+    buffer.append(1, 4, rows(4))
+    work = buffer.sync_due()
+    with pytest.raises(OSError, match="Input/output"):
+        work()
+    disk.broken, disk.synced = False, 0
+    again = buffer.sync_due()
+    again()
+    assert disk.synced == 4
+    assert buffer.sync_due() is None
     buffer.close()
 
 

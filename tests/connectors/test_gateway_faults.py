@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,23 @@ async def test_a_disk_that_does_not_sync_is_told_and_ends_nothing(tmp_path, monk
         held._unstored.append(sample_batch(tag=[5], at_us=NOW_US, value=1.0, seen_us=NOW_US))
         held._wake.set()
         await until(lambda: receiver.values(5))
+
+
+async def test_values_do_not_wait_for_a_slow_disk(tmp_path, monkeypatch):
+    receiver, disk, writing = receiver_after(0), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        writing.set()
+        assert disk.wait(20)
+
+    monkeypatch.setattr(DiskBuffer, "sync_due", lambda _: None if writing.is_set() else slow)
+    async with gateway(tmp_path, receiver) as held:
+        held._wake.set()
+        await until(writing.is_set)
+        held._unstored.append(sample_batch(tag=[5], at_us=NOW_US, value=1.0, seen_us=NOW_US))
+        held._wake.set()
+        await until(lambda: receiver.values(5))
+        disk.set()
 
 
 def sampling() -> list[str]:
