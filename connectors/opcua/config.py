@@ -40,6 +40,8 @@ class Item:
         The deadband is in percent of the node's range (EURange) instead.
     writable_by
         Roles that may write this node; by default nobody.
+    group
+        Device it belongs to: the asset of its tag path. Values of one device freeze together.
     """
 
     tag: int
@@ -51,6 +53,7 @@ class Item:
     deadband: float = 0.0
     deadband_percent: bool = False
     writable_by: frozenset[str] = frozenset()
+    group: str = ""
 
     @property
     def node(self) -> str:
@@ -105,6 +108,9 @@ class EndpointConfig:
     callable_by
         Methods (``<object> <method>``, as files write nodes) and the roles that may call them; by
         default none.
+    heartbeat, heartbeat_s
+        Node of the device behind the server that changes at least this often [s]; when it does not,
+        the endpoint is frozen although its server answers. Empty for none.
     poll
         Read in a cycle of `sampling_ms` instead of subscribing, for servers that cannot.
     enabled
@@ -134,6 +140,8 @@ class EndpointConfig:
     redundancy: str = "cold"
     events: tuple[str, ...] = ()
     callable_by: tuple[tuple[str, frozenset[str]], ...] = ()
+    heartbeat: str = ""
+    heartbeat_s: float = 60.0
     poll: bool = False
     enabled: bool = True
     application_uri: str = ""
@@ -160,7 +168,11 @@ class EndpointConfig:
         self._check_security()
         if self.time_policy not in TIME_POLICIES:
             raise InputError(f"{self.time_policy!r}", f"one of {TIME_POLICIES}", "time_policy")
-        for name in ("sampling_ms", "publishing_ms", "queue_margin", "bridge_s"):
+        if self.heartbeat and not re.fullmatch(r"(nsu=[^;]+;)?[isgb]=.+", self.heartbeat):
+            raise InputError(
+                f"{self.heartbeat!r} is no node", "write nsu=<URI>;s=<name>", "heartbeat"
+            )
+        for name in ("sampling_ms", "publishing_ms", "queue_margin", "bridge_s", "heartbeat_s"):
             value = getattr(self, name)
             if not math.isfinite(value) or value <= 0:
                 raise InputError(f"{value!r}", "must be above 0", name)
@@ -277,6 +289,8 @@ def endpoint_config(
         spares=endpoint.spares,
         redundancy=endpoint.redundancy,
         events=endpoint.events,
+        heartbeat=endpoint.heartbeat,
+        heartbeat_s=endpoint.heartbeat_within,
         items=items_of(rows, endpoint.id, rates),
     )
 
@@ -313,6 +327,7 @@ def items_of(
                 publishing_ms=rate.publishing_ms,
                 deadband=rate.deadband,
                 deadband_percent=rate.deadband_percent,
+                group=b.path.rpartition("/")[0],
             )
         )
     return tuple(found)

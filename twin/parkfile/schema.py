@@ -435,6 +435,12 @@ class Endpoint(Strict):
     spares: tuple[str, ...] = Field((), description="Addresses of redundant servers")
     redundancy: Literal["cold", "warm", "hot"] = "cold"
     events: tuple[str, ...] = Field((), description="Notifiers: nsu=<URI>;… or i=2253")
+    heartbeat: str = Field(
+        "",
+        pattern=r"^$|^(nsu=[^;]+;)?[isgb]=.+$",
+        description="Node of the device behind the server that changes while the device lives",
+    )
+    heartbeat_within: Duration = Field(60.0, description="It changes at least this often")
     map: tuple[Mapping, ...] = ()
 
 
