@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 SIGNATURE: Final = "X-Parktwin-Signature"
 _LOOK_S: Final = 5.0
+_SOON_S: Final = 2.0
+"""The service is told early whether the endpoints answer."""
 _FOLLOW_S: Final = 15.0
 _JSON: Final = "application/json"
 
@@ -115,10 +117,12 @@ class Edge:
         try:
             await self._apply(await self._first())
             self._reading = True
+            wait_s = min(_SOON_S, self._settings.follow_s)
             while True:
                 await self._set_aside()
-                await asyncio.sleep(self._settings.follow_s)
+                await asyncio.sleep(wait_s)
                 await self._follow()
+                wait_s = self._settings.follow_s
         finally:
             gateways = self._gateways.values()
             await asyncio.gather(*(gateway.stop() for gateway in gateways), return_exceptions=True)

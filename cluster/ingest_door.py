@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 BODY_MOST: Final = 64_000_000
 _AT_ONCE: Final = 200
-_PATIENCE_S: Final = 5
+_PATIENCE_S: Final = 2
 _LOOK_S: Final = 0.02
 
 
@@ -139,3 +139,8 @@ class Door:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+        for connection in list(self._server.server_state.connections):
+            # An idle gateway does not answer the end of TLS before it asks again.
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()

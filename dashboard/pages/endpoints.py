@@ -93,6 +93,7 @@ def row(visit: Visit, each: EndpointStatus) -> list[object]:
                 html.Div(
                     words.code("endpoint.policy", each.security), className="muted small nowrap"
                 ),
+                html.Div(reader(visit, each), className="muted small nowrap"),
             ]
         ),
         html.Div([state(visit, each), html.Div(cause(visit, each), className="muted small")]),
@@ -101,8 +102,18 @@ def row(visit: Visit, each: EndpointStatus) -> list[object]:
         number(each.lag_ms, 0, language),
         offset(visit, each),
         lost(visit, each),
-        "–" if each.bridge_s is None else span(each.bridge_s / 60, language),
+        bridge(each, language),
     ]
+
+
+def reader(visit: Visit, each: EndpointStatus) -> str:
+    """Return who reads it; nothing before that is known."""
+    return visit.words("endpoints.read_by", name=each.gateway) if each.gateway else ""
+
+
+def bridge(each: EndpointStatus, language: Language) -> str:
+    """Return how long an outage the queues survive that the server granted."""
+    return "–" if each.bridge_s is None else span(each.bridge_s / 60, language)
 
 
 def state(visit: Visit, each: EndpointStatus) -> Component:
@@ -223,8 +234,12 @@ def status_card(visit: Visit, each: EndpointStatus) -> Component:
         (words("endpoints.column.gaps"), lost(visit, each)),
         (
             words("endpoints.column.bridge"),
-            "–" if each.bridge_s is None else span(each.bridge_s / 60, language),
+            [
+                bridge(each, language),
+                html.Div(words("endpoints.bridge_source"), className="muted small"),
+            ],
         ),
+        (words("endpoints.reader"), each.gateway or "–"),
     ]
     return card(words("endpoints.status"), facts(rows, "wide"))
 

@@ -1,4 +1,4 @@
-"""Verbs of OPC UA endpoints: ``endpoint add, list, browse, test, trust, remove`` and onboarding."""
+"""Verbs of OPC UA endpoints: ``endpoint add, list, show, test, …``, and onboarding."""
 
 import getpass
 from typing import Annotated, Final, NamedTuple, cast
@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple, cast
 import typer
 
 from cluster.client import Client
-from cluster.ports import InputError, Unavailable
+from cluster.ports import InputError, NotFound, Unavailable
 from cluster.strongest import BY_STRENGTH, strongest
 from dashboard.verbs import onboarding
 from dashboard.verbs.output import (
@@ -21,7 +21,7 @@ from dashboard.verbs.output import (
 from dashboard.verbs.verb import group
 
 _STATUS: Final = ("id", "state", "cause", "security", "requested", "delivering", "values_per_s")
-_STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "url")
+_STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "bridge_s", "gateway", "url")
 _STEPS: Final = ("step", "ok", "ms", "detail", "remedy")
 _NODES: Final = ("node", "name", "node_class", "value", "unit", "proposal", "confidence")
 
@@ -54,6 +54,27 @@ def list_(park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None
     with Client(url) as client:
         rows = client.rows(f"/parks/{park_of(client, park)}/endpoints")
     show_rows(rows, (*_STATUS, *_STATUS_MORE), json=json)
+
+
+def show(endpoint: Id, park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None:
+    """Show one endpoint in full.
+
+    bridge_s: seconds of outage the queues survive that its server granted; gateway: who reads it.
+    """
+    with Client(url) as client:
+        rows = client.rows(f"/parks/{park_of(client, park)}/endpoints")
+    found = next((row for row in rows if row["id"] == endpoint), None)
+    if found is None:
+        raise NotFound("endpoint", endpoint, tuple(str(row["id"]) for row in rows))
+    if json:
+        show_json(found)
+        return
+    lines: list[dict[str, object]] = [
+        {"what": name, "value": value} for name, value in found.items() if name != "rejected"
+    ]
+    refused = cast("dict[str, object]", found.get("rejected") or {})
+    lines += [{"what": "rejected", "value": f"{node}: {why}"} for node, why in refused.items()]
+    show_rows(lines, ("what", "value"), json=False)
 
 
 def examine(
@@ -239,10 +260,11 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 VERBS: Final = {
     "endpoint": group(
-        "OPC UA endpoints: add, list, browse, test, propose, map, lint, export, trust, remove.",
+        "OPC UA endpoints: add, list, show, browse, test, map, lint, export, trust, remove.",
         {
             "add": add,
             "list": list_,
+            "show": show,
             "browse": browse,
             "test": examine,
             "trust": trust,

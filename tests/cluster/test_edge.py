@@ -260,7 +260,7 @@ async def test_only_the_certificate_that_was_named_is_spoken_to(operations, tls,
     async with door(operations, tls, port):
         for more in ({"ca": tls[0]}, {"pin": pin}, {"pin": colons}):
             good = link(port, token, tmp_path, **more)
-            assert (await good.send("/gateway/hello", HELLO))[0]
+            assert (await good.send("/gateway/hello", HELLO, kind="application/json"))[0]
             await good.close()
         for more, kind in (
             ({"ca": other[0]}, Unavailable),
@@ -478,7 +478,7 @@ async def test_behind_the_door_there_is_nothing_without_a_token(operations, tls,
             ("/ingest/small", {"source": "hall-2", "session": "1", "seq": "1"}),
         ):
             with pytest.raises(Refused, match="not known"):
-                await wrong.send(path, HELLO, query)
+                await wrong.send(path, HELLO, query, "application/json")
         with pytest.raises(InputError, match="Not Found"):
             await wrong.send("/parks/small/backup", b"{}")
         await wrong.close()

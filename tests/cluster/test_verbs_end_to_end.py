@@ -37,7 +37,7 @@ BAD_NO_COMMUNICATION = 0x80310000
 HALL = "small/acme/hall/l1"
 SERVED = """endpoints:
   - {{id: plc, url: "{near}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p01.{{metric}}", to: "acme/hall/l1/p01/{{metric}}"}}]}}
-  - {{id: far, url: "{far}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p02.{{metric}}", to: "acme/hall/l1/p02/{{metric}}"}}]}}
+  - {{id: far, gateway: edge-1, url: "{far}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p02.{{metric}}", to: "acme/hall/l1/p02/{{metric}}"}}]}}
 """  # noqa: E501 - YAML in one line, as in the example it follows
 WHATIF = """
 kind: WhatIf
@@ -111,14 +111,11 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def files(folder: Path, server: str) -> tuple[Path, Path]:
-    """The park as the service has it, which cannot reach one server, and as the plant has it."""
-    (closed,) = free_ports(1)
-    head = MINIMAL.partition("endpoints:")[0]
-    here, there = folder / "here.yaml", folder / "there.yaml"
-    here.write_text(head + SERVED.format(near=server, far=f"opc.tcp://127.0.0.1:{closed}"))
-    there.write_text(head + SERVED.format(near=f"opc.tcp://127.0.0.1:{closed}", far=server))
-    return here, there
+def park(folder: Path, server: str) -> Path:
+    """The park: one endpoint is read by the service, one by a gateway in the plant."""
+    file = folder / "park.yaml"
+    file.write_text(MINIMAL.partition("endpoints:")[0] + SERVED.format(near=server, far=server))
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +124,9 @@ def scada_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def url(folder: Path, files: tuple[Path, Path], scada_port: int) -> Iterator[str]:
+def url(folder: Path, park: Path, scada_port: int) -> Iterator[str]:
     served = ("--opcua-port", str(scada_port), "--opcua-security", "None")
-    with park_up(folder, files[0], folder / "data", *served) as address:
+    with park_up(folder, park, folder / "data", *served) as address:
         yield address
 
 
@@ -166,17 +163,29 @@ def test_a_real_park_reads_a_server_it_did_not_start(run: Run, url: str) -> None
 
 
 def test_a_gateway_in_the_plant_brings_what_the_service_cannot_reach(
-    run: Run, url: str, folder: Path, files: tuple[Path, Path]
+    run: Run, url: str, folder: Path, park: Path
 ) -> None:
     path = f"{HALL}/p02/temperature"
-    words = ("dashboard.main", "gateway", str(files[1]), "--to", url, "--source", "edge-1")
+    token = folder / "edge.token"
+    made = run("gateway-token", "create", "edge-1", "--out", str(token), "--url", url)
+    assert (made[0], token.stat().st_mode & 0o777) == (0, 0o600), made[2]
+    assert token.read_text().strip() not in made[1]
+    words = ("dashboard.main", "gateway", "--to", url, "--token", str(token))
     with process(folder / "edge.out", *words, "--data", str(folder / "edge")) as gateway:
         until(lambda: value(run, url, path) is not None, 30)
         first = rows(run, "read", path, "--url", url)[0]["at"]
         until(lambda: rows(run, "read", path, "--url", url)[0]["at"] != first, 30)
+        until(lambda: states(run, url)["far"] == "connected", 30)
         gateway.send_signal(signal.SIGINT)
         assert gateway.wait(30) == 0, (folder / "edge.out").read_text()
-    assert states(run, url)["far"] == "offline"
+    readers = {row["id"]: row["gateway"] for row in rows(run, "endpoint", "list", "--url", url)}
+    assert readers == {"plc": "small-gateway", "far": "edge-1"}
+    (issued,) = rows(run, "gateway-token", "list", "--url", url)
+    assert (issued["gateway"], issued["revoked"]) == ("edge-1", None)
+    assert issued["heard"] is not None
+    assert run("gateway-token", "revoke", str(issued["id"]), "--url", url)[0] == 0
+    code, _, err = run("gateway", *words[2:], "--data", str(folder / "edge-2"), "--for", "20")
+    assert (code, "was revoked" in err) == (REFUSED, True), err
 
 
 def test_an_endpoint_is_added_read_and_removed_while_the_service_runs(
@@ -286,7 +295,7 @@ def test_a_what_if_is_watched_to_its_end_and_one_is_cancelled(
 
 
 def test_a_backup_is_restored_elsewhere_and_serves_the_same_past(
-    run: Run, url: str, folder: Path, files: tuple[Path, Path]
+    run: Run, url: str, folder: Path, park: Path
 ) -> None:
     path, kept = f"{HALL}/p01/temperature", folder / "backup"
     assert run("backup", str(kept), "--url", url)[0] == 0
@@ -299,7 +308,7 @@ def test_a_backup_is_restored_elsewhere_and_serves_the_same_past(
     assert not new.exists()
     assert run("restore", str(kept), "--data", str(new))[0] == 0
     assert run("migrate", str(new))[0] == 0
-    with park_up(folder, files[0], new) as again:
+    with park_up(folder, park, new) as again:
         told = {row["at"]: row["value"] for row in rows(run, "history", path, "--url", again)}
         # the last rows before the backup may have come while it was made
         assert len(before) > 3

@@ -207,29 +207,59 @@ def test_a_backup_of_another_park_is_refused(run, tmp_path):
     assert "'large'" in err
 
 
+@pytest.fixture
+def token(tmp_path):
+    path = tmp_path / "token"
+    path.touch(mode=0o600)
+    path.write_text("ptg_0123456789ab_" + "s" * 43)
+    return path
+
+
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
         (("--to", "ftp://x"), "no address"),
-        (("--source", "Bad Name"), "no name of a gateway"),
+        (("--to", "http://10.1.2.3"), "plain text"),
+        (("--to", "https://127.0.0.1:9", "--ca", "/no.pem"), "no certificate"),
         (("--to", "http://127.0.0.1:9", "--for", "0.2"), "has not answered"),
     ],
 )
-def test_a_gateway_that_cannot_work_says_why_and_ends(run, tmp_path, words, cause):
-    park = str(ROOT / "examples" / "minimal.yaml")
-    code, _, err = run("gateway", park, "--data", str(tmp_path / "g"), *words)
-    assert code in {INPUT, UNAVAILABLE}
+def test_a_gateway_that_cannot_work_says_why_and_ends(run, tmp_path, token, words, cause):
+    code, _, err = run("gateway", "--token", str(token), "--data", str(tmp_path / "g"), *words)
+    assert code in {INPUT, UNAVAILABLE, REFUSED}
     assert cause in err
     assert "what to do: " in err
 
 
-def test_a_gateway_keeps_its_buffer_in_the_data_folder_and_says_so(run, tmp_path, monkeypatch):
-    park = str(ROOT / "examples" / "minimal.yaml")
+def test_a_gateway_says_where_its_buffer_is(run, tmp_path, token, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ("--to", "http://127.0.0.1:9", "--for", "0.2", "--source", "hall-2")
-    _, out, _ = run("gateway", park, *words)
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
-    assert str(tmp_path / "data" / "gateways" / "hall-2") in out
+    words = ("--to", "http://127.0.0.1:9", "--for", "0.2", "--token", str(token))
+    _, out, _ = run("gateway", *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "token"]
+    assert str(tmp_path / "data" / "gateway") in out
+
+
+def test_a_token_is_made_into_a_file_of_its_owner_listed_and_revoked(run, url, service, tmp_path):
+    out = tmp_path / "hall-2.token"
+    words = ("hall-2", "--park", "small", "--days", "30", "--out", str(out), "--url", url)
+    code, said, _ = run("gateway-token", "create", *words)
+    assert (code, out.read_text(), out.stat().st_mode & 0o777) == (
+        0, "ptg_0123456789ab_secret\n", 0o600,
+    )  # fmt: skip
+    assert "secret" not in said
+    assert service.asked[-1][:4] == ("token", "hall-2", ("small",), 30.0)
+    code, _, err = run("gateway-token", "create", *words)
+    assert (code, "is there" in err) == (INPUT, True)
+    assert "hall-2" in run("gateway-token", "list", "--url", url)[1]
+    assert run("gateway-token", "revoke", "0123456789ab", "--url", url)[0] == 0
+    assert service.asked[-1][:2] == ("revoke", "0123456789ab")
+
+
+def test_one_endpoint_is_shown_in_full(run, url):
+    code, said, _ = run("endpoint", "show", "plc", "--url", url)
+    assert code == 0
+    assert {"bridge_s", "gateway"} <= {line.split()[0] for line in said.splitlines() if line}
+    assert run("endpoint", "show", "plcc", "--url", url)[0] == INPUT
 
 
 def test_history_goes_into_a_file(run, url, tmp_path):
