@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,9 +30,16 @@ class Node:
         wanted = {"policy": POLICIES[0], "mode": "SignAndEncrypt"} | more
         return EndpointConfig(id="n", url=f"opc.tcp://127.0.0.1:{self.port}/floor", **wanted)
 
+    def visitor(self, folder: Path) -> "Node":
+        """The same server, and one of us whom it has not met: starting a server takes seconds."""
+        other = copy.copy(self)
+        other.pki = Pki(folder)
+        return other
+
     def trust_us(self) -> None:
         trusted = self.folder / "server" / "pki" / "trusted" / "certs"
-        shutil.copy(self.pki.own(NOW).certificate, trusted / "ours.der")
+        own = self.pki.own(NOW)
+        shutil.copy(own.certificate, trusted / f"{own.fingerprint}.der")
         for stranger in (self.folder / "server" / "pki" / "rejected").iterdir():
             stranger.unlink()
 

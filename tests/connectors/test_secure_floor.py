@@ -75,6 +75,19 @@ async def node(tmp_path_factory):
 
 
 @pytest.fixture
+def visitor(node, tmp_path):
+    """One of us whom the server has not met."""
+    return node.visitor(tmp_path)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ahead(tmp_path_factory):
+    """A server whose clock is six minutes ahead."""
+    async with node_server(tmp_path_factory.mktemp("ahead"), clock_s=360) as made:
+        yield made
+
+
+@pytest.fixture
 def password(monkeypatch):
     monkeypatch.setenv("PARKTWIN_TEST_PASSWORD", "đúng")
     return "env:PARKTWIN_TEST_PASSWORD"
@@ -89,22 +102,21 @@ def secrets(tmp_path):
 
 @needs_node
 async def test_a_server_that_does_not_trust_us_says_so_and_lets_us_in_once_it_does(
-    tmp_path, password
+    visitor, password
 ):
-    async with node_server(tmp_path) as node:
-        assert (await node.try_it()).steps[-1].detail.startswith("untrusted")
-        await node.trust_them()
-        step = (await node.try_it(user="reader", password=password)).steps[-1]
-        assert step.step == "session"
-        assert step.detail == "the server refuses our certificate (BadSecurityChecksFailed)"
-        assert "parktwin certificate export --der" in step.remedy
-        node.trust_us()
-        await let_in(node.config(user="reader", password=password), node.pki)
-        outcome = await node.try_it(user="reader", password=password)
-        assert outcome.ok, outcome.steps[-1]
-        # Untrusted again, at once.
-        node.pki.distrust(outcome.fingerprint)
-        assert (await node.try_it()).steps[-1].step == "certificate"
+    assert (await visitor.try_it()).steps[-1].detail.startswith("untrusted")
+    await visitor.trust_them()
+    step = (await visitor.try_it(user="reader", password=password)).steps[-1]
+    assert step.step == "session"
+    assert step.detail == "the server refuses our certificate (BadSecurityChecksFailed)"
+    assert "parktwin certificate export --der" in step.remedy
+    visitor.trust_us()
+    await let_in(visitor.config(user="reader", password=password), visitor.pki)
+    outcome = await visitor.try_it(user="reader", password=password)
+    assert outcome.ok, outcome.steps[-1]
+    # Untrusted again, at once.
+    visitor.pki.distrust(outcome.fingerprint)
+    assert (await visitor.try_it()).steps[-1].step == "certificate"
 
 
 @needs_node
@@ -165,38 +177,36 @@ async def test_a_user_with_a_certificate_is_let_in_once_the_server_trusts_it(
 
 
 @needs_node
-async def test_a_new_certificate_waits_until_the_server_trusts_it(tmp_path, password):
-    async with node_server(tmp_path) as node:
-        await node.trust_them()
-        node.trust_us()
-        login = node.config(user="reader", password=password)
-        old = node.pki.own(NOW)
-        new = node.pki.renewal.stage(NOW)
-        await let_in(login, node.pki)
-        with pytest.raises(Unavailable, match="refuses our certificate"):
-            await open_session(login, node.pki.with_staged(), 10.0)
-        trusted = node.folder / "server" / "pki" / "trusted" / "certs"
-        shutil.copy(new.certificate, trusted / "new.der")
-        for stranger in (node.folder / "server" / "pki" / "rejected").iterdir():
-            stranger.unlink()
-        await let_in(login, node.pki.with_staged())
-        node.pki.renewal.switch()
-        assert node.pki.own(NOW).fingerprint == new.fingerprint != old.fingerprint
-        await identity_of(login, node.pki)
+async def test_a_new_certificate_waits_until_the_server_trusts_it(visitor, password):
+    await visitor.trust_them()
+    visitor.trust_us()
+    login = visitor.config(user="reader", password=password)
+    old = visitor.pki.own(NOW)
+    new = visitor.pki.renewal.stage(NOW)
+    await let_in(login, visitor.pki)
+    with pytest.raises(Unavailable, match="refuses our certificate"):
+        await open_session(login, visitor.pki.with_staged(), 10.0)
+    trusted = visitor.folder / "server" / "pki" / "trusted" / "certs"
+    shutil.copy(new.certificate, trusted / "new.der")
+    for stranger in (visitor.folder / "server" / "pki" / "rejected").iterdir():
+        stranger.unlink()
+    await let_in(login, visitor.pki.with_staged())
+    visitor.pki.renewal.switch()
+    assert visitor.pki.own(NOW).fingerprint == new.fingerprint != old.fingerprint
+    await identity_of(login, visitor.pki)
 
 
 @needs_node
-async def test_a_clock_six_minutes_ahead_is_named_first(tmp_path, password):
-    async with node_server(tmp_path, clock_s=360) as node:
-        step = (await node.try_it()).steps[-1]
-        # Its certificate was made a moment ago, hence in our future.
-        assert step.detail.startswith("not valid yet: it begins at")
-        assert "first set both clocks by NTP: the server's is +36" in step.remedy
+async def test_a_clock_six_minutes_ahead_is_named_first(ahead, tmp_path):
+    step = (await ahead.visitor(tmp_path).try_it()).steps[-1]
+    # Its certificate was made a moment ago, hence in our future.
+    assert step.detail.startswith("not valid yet: it begins at")
+    assert "first set both clocks by NTP: the server's is +36" in step.remedy
 
 
 @needs_node
 async def test_a_clock_six_minutes_ahead_is_named_when_the_server_refuses_us(
-    tmp_path, password, monkeypatch
+    ahead, tmp_path, password, monkeypatch
 ):
     class Ahead(datetime):
         @classmethod
@@ -204,11 +214,11 @@ async def test_a_clock_six_minutes_ahead_is_named_when_the_server_refuses_us(
             return datetime.now(tz) + timedelta(minutes=6)
 
     monkeypatch.setattr(session, "datetime", Ahead)
-    async with node_server(tmp_path, clock_s=360) as node:
-        await node.trust_them()
-        with pytest.raises(Unavailable, match="refuses our certificate") as caught:
-            await open_session(node.config(user="reader", password=password), node.pki, 10.0)
-        assert "the server's is +36" in str(caught.value)
+    visitor = ahead.visitor(tmp_path)
+    await visitor.trust_them()
+    with pytest.raises(Unavailable, match="refuses our certificate") as caught:
+        await open_session(visitor.config(user="reader", password=password), visitor.pki, 10.0)
+    assert "the server's is +36" in str(caught.value)
 
 
 # --- asyncua's own server ---
