@@ -1,6 +1,6 @@
 // node secure.js PORT FOLDER [CLOCK_SECONDS]: a server that takes only whom it knows.
 // Users: reader with password "đúng", and certificates in FOLDER/users/trusted/certs.
-// Our certificate is refused until it lies in FOLDER/pki/trusted/certs. CLOCK_SECONDS shifts its clock.
+// V stands still, Count grows every 20 ms. Our certificate is refused until it lies in FOLDER/pki/trusted/certs. CLOCK_SECONDS shifts its clock.
 const shift = 1000 * Number(process.argv[4] || 0);
 if (shift) {
   const Real = Date;
@@ -44,6 +44,15 @@ async function main() {
     organizedBy: server.engine.addressSpace.rootFolder.objects,
     browseName: "V", nodeId: "s=V", dataType: "Double", minimumSamplingInterval: 10,
   }).setValueFromSource({ dataType: DataType.Double, value: 7.5 }, StatusCodes.Good, new Date());
+  const count = own.addVariable({
+    organizedBy: server.engine.addressSpace.rootFolder.objects,
+    browseName: "Count", nodeId: "s=Count", dataType: "Double", minimumSamplingInterval: 10,
+  });
+  let n = 0;
+  const next = () => count.setValueFromSource(
+    { dataType: DataType.Double, value: n++ }, StatusCodes.Good, new Date());
+  next();
+  setInterval(next, 20);
   await server.start();
   console.log("ready");
 }
