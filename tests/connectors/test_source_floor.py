@@ -6,10 +6,12 @@ import math
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from asyncua import ua
@@ -23,6 +25,7 @@ from connectors.opcua.report import EndpointState
 from connectors.opcua.source import SourceSettings
 from models.errors import Conflict, NotFound
 from twin.samples import from_us, to_us
+from twin.status import UNCERTAIN_LAST_USABLE_VALUE
 
 pytestmark = [
     pytest.mark.floor,
@@ -376,7 +379,33 @@ async def test_in_a_park_at_sixty_times_the_pace_lag_is_no_wrong_clock(plc, tmp_
         assert receiver.samples[-1]["at"].year == 2027
 
 
-async def test_good_values_that_stand_still_are_told_as_frozen(plc, tmp_path):
+async def test_source_times_that_stand_still_are_frozen_where_a_server_stamps_every_reading(
+    plc, tmp_path
+):
+    receiver = Receiver()
+    await plc.add("urn:a", "V", 0.0)
+    await plc.add("urn:a", "Setpoint", 7.0)
+    nodes = (("urn:a", "V"), ("urn:a", "Setpoint"))
+    async with gateway(tmp_path, receiver, endpoint(plc.url, *nodes)) as held:
+        await until(lambda: receiver.values(1))
+        for i in range(1, 90):
+            await plc.write("urn:a", "V", float(i))
+            # Unchanged, so it is not sent; but a read of it shows a newer time.
+            await plc.write("urn:a", "Setpoint", 7.0)
+            await asyncio.sleep(0.02)
+        assert not any(row["cause"] for row in receiver.coverage)
+        await until(lambda: "frozen: source times stand still" in of(held).cause)
+        assert of(held).state is EndpointState.CONNECTED
+        # A gateway that answers for a dead PLC keeps its own subscription alive.
+        await until(lambda: any(r["cause"].startswith("frozen") for r in receiver.coverage), 15)
+        assert all(not r["alive"] for r in receiver.coverage if r["cause"].startswith("frozen"))
+        await plc.write("urn:a", "V", 100.0)
+        await until(lambda: "frozen" not in of(held).cause)
+
+
+async def test_steady_values_are_not_frozen_at_a_server_that_stamps_only_what_is_written(
+    plc, tmp_path
+):
     receiver = Receiver()
     await plc.add("urn:a", "V", 0.0)
     async with gateway(tmp_path, receiver, endpoint(plc.url, ("urn:a", "V"))) as held:
@@ -384,13 +413,77 @@ async def test_good_values_that_stand_still_are_told_as_frozen(plc, tmp_path):
         for i in range(1, 40):
             await plc.write("urn:a", "V", float(i))
             await asyncio.sleep(0.02)
-        assert not any(row["cause"] for row in receiver.coverage)
-        await until(lambda: "frozen" in of(held).cause)
-        assert of(held).state is EndpointState.CONNECTED
-        # A gateway that answers for a dead PLC keeps its own subscription alive.
-        await until(lambda: any(r["cause"] == "frozen" for r in receiver.coverage), 15)
-        await plc.write("urn:a", "V", 100.0)
+        looked, quiet_us = len(receiver.coverage), wall_us() + 1_500_000
+        # Three times the stillness that would be suspicious.
+        await until(lambda: to_us(receiver.coverage[-1]["to"]) > quiet_us, 30)
+        assert of(held).cause == ""
+        assert all(row["alive"] for row in receiver.coverage[looked:])
+
+
+async def test_a_heartbeat_that_stands_still_makes_an_endpoint_stale_until_it_beats_again(
+    plc, tmp_path
+):
+    receiver = Receiver()
+    await plc.add("urn:a", "V", 5.0)
+    await plc.add("urn:a", "Beat", 0)
+    config = endpoint(plc.url, ("urn:a", "V"), heartbeat="nsu=urn:a;s=Beat", heartbeat_s=0.6)
+    async with gateway(tmp_path, receiver, config) as held:
+        await until(lambda: receiver.values(1))
+        for i in range(1, 15):
+            await plc.write("urn:a", "Beat", i)
+            await asyncio.sleep(0.1)
+            assert "frozen" not in of(held).cause
+        await until(lambda: "heartbeat nsu=urn:a;s=Beat stands still" in of(held).cause)
+        await until(lambda: any(r["cause"].startswith("frozen") for r in receiver.coverage), 15)
+        await plc.write("urn:a", "Beat", 99)
         await until(lambda: "frozen" not in of(held).cause)
+        frozen = [r for r in receiver.coverage if r["cause"].startswith("frozen")]
+        assert not any(row["alive"] for row in frozen)
+        # The gap begins where the heart stood still, not where it was noticed.
+        assert (frozen[0]["to"] - frozen[0]["from"]).total_seconds() > 0.5
+
+
+async def test_a_dead_device_behind_a_gateway_is_told_while_its_siblings_move(plc, tmp_path):
+    receiver, rng = Receiver(), np.random.default_rng(7)
+    names = [f"{device}.{what}" for device in ("A", "B") for what in ("P", "T")]
+    for name in (*names, "A.Set"):
+        await plc.add("urn:a", name, 20.0)
+    items = tuple(
+        Item(tag=i, namespace="urn:a", identifier=f"s={name}", group=name[0])
+        for i, name in enumerate((*names, "A.Set"), start=1)
+    )
+    config = replace(endpoint(plc.url), items=items)
+    settings = replace(SETTINGS, source=replace(QUICK, frozen_s=4.0))
+
+    async def live(devices: str) -> None:
+        for name in names:
+            if name[0] in devices:
+                await plc.write("urn:a", name, float(rng.normal(20.0, 3.0)))
+        await asyncio.sleep(0.05)
+
+    async with gateway(tmp_path, receiver, config, settings=settings) as held:
+        await until(lambda: receiver.values(5))
+        for _ in range(130):
+            await live("AB")
+        for name in ("A.P", "A.T"):  # amid the values before, as a device that dies at work
+            await plc.write("urn:a", name, 20.0 + float(rng.normal(0.0, 0.1)))
+        for _ in range(400):
+            await live("B")
+            if "frozen: A, while" in of(held).cause:
+                break
+        assert "frozen: A, while" in of(held).cause
+        await until(lambda: {r["tag"] for r in receiver.samples if r["status"]} >= {1, 2, 5})
+        uncertain = {
+            r["tag"] for r in receiver.samples if r["status"] == UNCERTAIN_LAST_USABLE_VALUE
+        }
+        assert uncertain == {1, 2, 5}
+        for _ in range(40):
+            await live("AB")
+            if "frozen" not in of(held).cause:
+                break
+        assert "frozen" not in of(held).cause
+        # The setpoint did not change: it is told good again all the same.
+        await until(lambda: [r["status"] for r in receiver.samples if r["tag"] == 5][-1] == 0)
 
 
 async def test_a_steady_value_whose_source_time_moves_is_not_frozen(plc, tmp_path):
