@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from floor_plc import free_port
 from floor_proxy import Link
 from floor_receiver import Receiver, until
@@ -26,6 +27,7 @@ NAMES = ("Count", "Big", "Bad", "Name", "List")
 
 pytestmark = [
     pytest.mark.floor,
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(
         not (HERE / "node_modules").is_dir() or shutil.which("node") is None,
         reason="run `npm ci` in tests/connectors/node",
@@ -59,6 +61,14 @@ async def node_server(port: int, folder: Path, *uris: str):
     finally:
         process.kill()
         await process.wait()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def port(tmp_path_factory):
+    """Where one server listens for all tests that do not restart it."""
+    made = free_port()
+    async with node_server(made, tmp_path_factory.mktemp("node"), "urn:a", "urn:b"):
+        yield made
 
 
 def endpoint(port: int, **more) -> EndpointConfig:
@@ -116,41 +126,40 @@ async def test_values_of_every_kind_and_a_restart_with_swapped_namespaces(tmp_pa
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_every_policy_signs_and_encrypts_once_the_server_is_trusted(tmp_path, policy):
-    receiver, port, pki = Receiver(), free_port(), Pki(tmp_path / "ours")
+async def test_every_policy_signs_and_encrypts_once_the_server_is_trusted(port, tmp_path, policy):
+    receiver, pki = Receiver(), Pki(tmp_path / "ours")
     secure = endpoint(port, policy=policy, mode="SignAndEncrypt", allow_insecure=False)
-    async with node_server(port, tmp_path / "pki", "urn:a", "urn:b"):
-        first = await try_endpoint(secure, pki=pki)
-        assert first.steps[-1].detail.startswith("untrusted")
-        pki.trust(first.fingerprint)
-        second = await try_endpoint(secure, pki=pki)
-        assert second.ok, second.steps[-1]
-        async with gateway(tmp_path / "g", receiver, secure, pki) as held:
-            await until(lambda: len(receiver.values(1)) > 5, 30)
-            assert held.status()[0].security == f"{policy}/SignAndEncrypt"
+    first = await try_endpoint(secure, pki=pki)
+    assert first.steps[-1].detail.startswith("untrusted")
+    pki.trust(first.fingerprint)
+    second = await try_endpoint(secure, pki=pki)
+    assert second.ok, second.steps[-1]
+    async with gateway(tmp_path / "g", receiver, secure, pki) as held:
+        await until(lambda: len(receiver.values(1)) > 5, 30)
+        assert held.status()[0].security == f"{policy}/SignAndEncrypt"
 
 
 @pytest.mark.parametrize("session", ["kept", "forgotten"])
-async def test_after_a_cut_the_session_goes_on_and_else_the_gap_says_why(tmp_path, session):
+async def test_after_a_cut_the_session_goes_on_and_else_the_gap_says_why(port, tmp_path, session):
     """A stranger's server: it moves no subscription of an anonymous user into another session."""
-    receiver, port = Receiver(), free_port()
-    async with node_server(port, tmp_path / "server", "urn:a", "urn:b"), Link(port) as link:
+    receiver = Receiver()
+    async with Link(port) as link:
         config = replace(endpoint(port, queue_size=2000), url=link.url.replace("/plc", "/floor"))
-        async with gateway(tmp_path / "gateway", receiver, config) as held:
-            await until(lambda: len(receiver.values(1)) > 20, 20)
+        async with gateway(tmp_path, receiver, config) as held:
+            await until(lambda: len(receiver.values(1)) > 20, 30)
             link.refuse = True
             link.cut()
-            await until(lambda: held.status()[0].state is EndpointState.OFFLINE, 15)
+            await until(lambda: held.status()[0].state is EndpointState.OFFLINE, 30)
             if session == "forgotten":
                 source = held._sources["node"]
                 source._kept = without_ticket(source._kept)
             await asyncio.sleep(1.0)
             link.refuse = False
-            await until(lambda: held.status()[0].state is EndpointState.CONNECTED, 15)
+            await until(lambda: held.status()[0].state is EndpointState.CONNECTED, 30)
             seen = len(receiver.values(1))
-            await until(lambda: len(receiver.values(1)) > seen + 50, 15)
+            await until(lambda: len(receiver.values(1)) > seen + 50, 30)
             word = "same session" if session == "kept" else "no longer knew the subscriptions"
-            await until(lambda: any(word in row["cause"] for row in receiver.coverage), 15)
+            await until(lambda: any(word in row["cause"] for row in receiver.coverage), 30)
     steps = [b - a for a, b in pairwise(receiver.values(1))]
     # It samples by a timer of its own, so that a step may be two; a lost second would be fifty.
     assert min(steps) > 0
