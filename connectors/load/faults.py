@@ -171,7 +171,7 @@ class Outages:
             audits = [server.plant.audit() for _ in proxies]
             receiver = _Receiver(audits, setting.nodes)
             gateway = await stack.enter_async_context(self._gateway(receiver, server, proxies))
-            await self._flow(gateway, audits)
+            await self._settled(gateway, audits)
             await self._outages(server, proxies, receiver, gateway, audits)
             await self._settled(gateway, audits)
             upto = min(audit.newest for audit in audits) - 1
@@ -293,7 +293,7 @@ QUICK: Final = GatewaySettings(
     retry_first_s=0.05,
     retry_most_s=0.2,
     source=SourceSettings(
-        timeout_s=1.0, probe_s=0.2, silence_s=1.0, backoff_first_s=0.05, backoff_most_s=0.3,
+        timeout_s=3.0, probe_s=0.2, silence_s=1.0, backoff_first_s=0.05, backoff_most_s=0.3,
         coverage_s=0.5,
     ),
 )  # fmt: skip

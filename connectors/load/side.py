@@ -6,6 +6,7 @@ Sides: ``ours`` and ``poll`` are a source, ``handler``, ``iterator`` and ``polli
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import sys
@@ -87,6 +88,8 @@ def _trusting(folder: Path, certificate: Path) -> Pki:
 def main() -> None:
     """Entry of the process."""
     die_with_parent()
+    # What it says about a server's revised intervals is no news here.
+    logging.getLogger("asyncua").setLevel(logging.ERROR)
     side, told = sys.argv[1:]
     task = Task(**json.loads(told))
     if task.core >= 0:
