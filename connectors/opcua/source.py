@@ -49,15 +49,14 @@ from connectors.opcua.kernel import Bytes
 from connectors.opcua.ledger import Ledger
 from connectors.opcua.monitor import Monitor, Subscribed, chunks
 from connectors.opcua.nodes import resolve
+from connectors.opcua.outage import Outage, Unjudged, cut_short, doubtful, holes_of
 from connectors.opcua.pace import Pace
 from connectors.opcua.publishing import TOO_LARGE, Publisher
 from connectors.opcua.recovery import (
     OWNER_ONLY,
-    Hole,
     Kept,
     Marks,
     backfill,
-    bounded,
     read_kept,
     transfer,
     without_ticket,
@@ -91,6 +90,7 @@ _LINGER_PART: Final = 8.0
 """Part of a publishing interval for which rows wait to share a batch."""
 _TICKET_TRIES: Final = 3
 _CANCELS: Final = 3
+_JUDGE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,38 +123,6 @@ class SourceSettings:
     coverage_s: float = 10.0
     frozen_s: float = 60.0
     rows: int = 200_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """A time without values that is over, and still has to be judged.
-
-    Parameters
-    ----------
-    from_us, to_us
-        Park time of the last sign of life before it, and of the first after it [us].
-    seconds
-        How long it was by our own clock [s].
-    then
-        Where the decoder stood before it.
-    kept
-        Whether the same subscriptions went on after it.
-    how
-        In what way they went on, or why they did not.
-    judge_at
-        When the queues should have been emptied [monotonic s].
-    told
-        Whether a gap row was told for it.
-    """
-
-    from_us: int
-    to_us: int
-    seconds: float
-    then: Present
-    kept: bool
-    how: str
-    judge_at: float
-    told: bool = True
 
 
 class Source:
@@ -242,6 +210,7 @@ class Source:
         self._ticket_tries = 0
         self._noted_at, self._kept_items = 0.0, 0
         self._outage: Outage | None = None
+        self._unjudged: list[Unjudged] = []
         self._judging: asyncio.Task[None] | None = None
         self._full_since: tuple[float, int, Present] | None = None
         self._resumes = self._backfilled = 0
@@ -249,10 +218,12 @@ class Source:
         self._frozen = ""
         self._frozen_watch = FrozenWatch(config, self.settings.frozen_s)
         self._uncertain: frozenset[str] = frozenset()
+        self._sessions = 0
+        self._made_at = time.monotonic()
         self._remark = ""
         self._overflows_told = 0
         self._polled = 0
-        self._leaving = True
+        self._leaving, self._stopping = True, False
         self._task: asyncio.Task[None] | None = None
 
     # --- life ---
@@ -273,7 +244,7 @@ class Source:
         stay
             Leave the session at the server, for the next process to take up.
         """
-        self._leaving = stay
+        self._leaving, self._stopping = stay, True
         if self._task is not None:
             await self._cancelled(self._task)
             self._task = None
@@ -416,10 +387,16 @@ class Source:
 
     async def _part(self, client: Client, *, whole: bool) -> None:
         """End a session: leave it to be taken up, or close it."""
+        monitor = self._monitor
+        if whole and monitor is not None and is_open(client) and self._stopping:
+            await self._judge_before_leaving(monitor)
         if self._judging is not None:
             self._judging.cancel()
             await asyncio.gather(self._judging, return_exceptions=True)
             self._judging = None
+        if monitor is not None and self._outage is not None:
+            self._unjudged.append(cut_short(monitor, self._decoder, self._outage))
+            self._outage = None
         await self._publisher.stop()
         self._heard_us = self._sure_us
         if whole:
@@ -529,8 +506,7 @@ class Source:
         monitor = Monitor(
             client, self.config, identity.namespaces, per_call, profile, self._careful
         )
-        # An outage that was not yet judged and this one are one.
-        then = self._outage.then if self._outage is not None else self._decoder.present()
+        then = self._decoder.present()
         since = self._silent_since()
         going_on, how = await self._going_on(opened, identity)
         publisher, items = self._publisher, list(enumerate(self.config.items, start=1))
@@ -547,27 +523,28 @@ class Source:
         publisher.start()
         publisher.fit(self._pace.round_trip_s.value or 0.0, monitor.publishing_ms / 1000.0)
         self._spoke = not going_on
-        pending = self._outage
         self._connected()
         if since is not None:
             settle_s = _SETTLE_INTERVALS * monitor.publishing_ms / 1000.0 + _SETTLE_S
+            now, seconds = time.monotonic(), time.time() - since[0]
+            for one in self._unjudged:
+                # What its queues held may have lain there ever since.
+                begun = one.outage.judge_at - settle_s - one.outage.seconds
+                seconds = max(seconds, now - begun)
             self._outage = Outage(
                 from_us=since[1],
                 to_us=self._heard_us,
-                seconds=time.time() - since[0],
+                seconds=seconds,
                 then=then,
-                kept=bool(going_on) and (pending is None or pending.kept),
+                kept=bool(going_on),
                 how=how,
-                judge_at=time.monotonic() + settle_s,
+                judge_at=now + settle_s,
             )
             self._resumes += bool(going_on)
         await self._keep_session(client, identity, monitor)
 
     def _silent_since(self) -> tuple[float, int] | None:
         """When values were last heard: wall time [s] and park time [us]; None when never."""
-        if self._outage is not None:
-            # Not yet judged: the two are one.
-            return time.time() - self._outage.seconds, self._outage.from_us
         if self._kept is not None:
             return self._kept.wall_s, self._kept.heard_us
         if self._new:
@@ -612,6 +589,7 @@ class Source:
         self._heard_us = max(self._park_now(), self._ledger.covered_us)
         self._delay_s = self.settings.backoff_first_s
         self._frozen_watch.connected()
+        self._sessions += 1
         self._enter(EndpointState.CONNECTED, "")
 
     # --- messages ---
@@ -916,35 +894,56 @@ class Source:
                 self._end(f"connection lost ({fault})")
 
     async def _judge(self, monitor: Monitor, outage: Outage) -> None:
-        """Say what became of the values of an outage; fill from history what the server dropped."""
-        holes = self._holes(monitor, outage)
-        if not holes and not outage.told:
-            pass
-        elif not holes:
+        """Say what became of the values of an outage, and of those before it that wait for it."""
+        spans = doubtful(monitor, self._decoder, outage)
+        lost = await self._filled(monitor, spans)
+        for one in tuple(self._unjudged):
+            before = await self._filled(monitor, one.spans)
+            self._say(one.outage, one.spans, before or (lost if one.mute else None))
+            self._unjudged.remove(one)
+        self._say(outage, spans, lost)
+        self._outage = None
+
+    async def _filled(
+        self, monitor: Monitor, spans: Sequence[tuple[int, int, int]]
+    ) -> tuple[int, str] | None:
+        """Fill from the server's history; how many items stay without it, and why."""
+        if not spans:
+            return None
+        if self.config.time_policy == "receive":
+            return len(spans), "history has no receive time"
+        filled = await backfill(
+            monitor.client,
+            self._decoder,
+            holes_of(spans, self.config, monitor.namespaces),
+            room=self._room_for,
+            timeout_s=self.settings.timeout_s,
+        )
+        self._backfilled += filled.values
+        self._wake()
+        failed = filled.failed
+        return (len(failed), next(iter(failed.values()))) if failed else None
+
+    def _say(
+        self, outage: Outage, spans: Sequence[tuple[int, int, int]], lost: tuple[int, str] | None
+    ) -> None:
+        if lost is not None:
+            self._missed(outage, *lost)
+        elif spans:
+            self._ledger.recovered(outage.from_us, outage.to_us, "from the server's history")
+        elif outage.told:
             kept = f"the server kept the values, taken up {outage.how}"
             self._ledger.recovered(
                 outage.from_us, outage.to_us, kept if outage.kept else "nothing had changed"
             )
-        elif self.config.time_policy == "receive":
-            self._missed(outage, len(holes), "history has no receive time")
-        else:
-            filled = await backfill(
-                monitor.client,
-                self._decoder,
-                holes,
-                room=self._room_for,
-                timeout_s=self.settings.timeout_s,
-            )
-            self._backfilled += filled.values
-            self._wake()
-            if filled.failed:
-                reason = next(iter(filled.failed.values()))
-                self._missed(outage, len(filled.failed), reason)
-            else:
-                self._ledger.recovered(
-                    outage.from_us, outage.to_us, f"{filled.values} values of the server's history"
-                )
-        self._outage = None
+
+    async def _judge_before_leaving(self, monitor: Monitor) -> None:
+        """The next process would know nothing of this outage: empty the queues first, shortly."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_JUDGE_S):
+                while self._outage is not None and not self._ended.is_set():
+                    self._begin_judging(monitor, time.monotonic())
+                    await asyncio.sleep(0.02)
 
     def _missed(self, outage: Outage, items: int, reason: str) -> None:
         why = (
@@ -955,24 +954,6 @@ class Source:
         self._ledger.missed(
             outage.from_us, outage.to_us, f"{why}; {items} items not filled ({reason})"
         )
-
-    def _holes(self, monitor: Monitor, outage: Outage) -> list[Hole]:
-        """Items that may have lost values, with the times between which they lie."""
-        holes = []
-        for one in monitor.subscriptions.values():
-            for handle, (size, held_s) in one.queues.items():
-                values, flooded, last_us, first_us = self._decoder.since(outage.then, handle)
-                # A queue that came back less than full dropped nothing.
-                full = values >= size and outage.seconds > held_s
-                if outage.kept and not full and not flooded:
-                    continue
-                after_us, before_us = bounded(last_us, first_us, outage.from_us, outage.to_us)
-                if before_us <= after_us:
-                    continue
-                item = self.config.items[handle - 1]
-                node = resolve(item.namespace, item.identifier, monitor.namespaces)
-                holes.append(Hole(handle=handle, node=node, after_us=after_us, before_us=before_us))
-        return holes
 
     async def _room_for(self, count: int) -> None:
         while count > self.rows.room and len(self.rows):
@@ -1135,14 +1116,36 @@ class Source:
             republished=counts.again,
             backfilled=self._backfilled,
             profile=self._identity.profile.name if self._identity is not None else "",
+            bad=self._decoder.bad,
+            values=self._decoder.taken,
+            reconnects=max(0, self._sessions - 1),
+            frozen=self._alive_cause() if self._uncertain else self._frozen,
+            suggested_policy=self._suggested_policy(),
+            last_gaps=tuple(dict(gap) for gap in self._ledger.recent),
         )
 
-    def tag_counts(self) -> dict[int, tuple[int, int, int, int | None]]:
-        """Tag → values, bad ones, overflowed ones, and its newest source time [us]."""
-        return {
-            item.tag: self._decoder.counts(handle)
-            for handle, item in enumerate(self.config.items, start=1)
-        }
+    def tag_counts(self) -> dict[int, dict[str, object]]:
+        """How each tag does since the endpoint was started; plain values.
+
+        ``values_per_s`` is a mean since then; ``refused`` says why the server sends nothing.
+        """
+        seconds = max(time.monotonic() - self._made_at, 1.0)
+        refused = dict(self._decoder.unsupported)
+        if self._monitor is not None:
+            refused |= {r.item.node: r.reason for r in self._monitor.refused.values()}
+        told: dict[int, dict[str, object]] = {}
+        for handle, item in enumerate(self.config.items, start=1):
+            values, bad, overflowed, last_us = self._decoder.counts(handle)
+            told[item.tag] = {
+                "values": values,
+                "bad": bad,
+                "overflowed": overflowed,
+                "bad_share": bad / values if values else None,
+                "values_per_s": values / seconds,
+                "source_at": None if last_us is None else from_us(last_us).isoformat(),
+                "refused": refused.get(item.node, ""),
+            }
+        return told
 
     def _clock_offset_s(self) -> float | None:
         """Offset of source times to park time; of the server's clock to ours while none moves."""
@@ -1152,6 +1155,18 @@ class Source:
             offset_us = self._pace.server_offset_us.value
         return None if offset_us is None else offset_us / 1e6
 
+    def _suggested_policy(self) -> str:
+        """A source clock that is far off: the server's if that is right, else our own."""
+        offset_s, most_s = self._clock_offset_s(), _SUSPICIOUS_OFFSET_S * self._speed()
+        wrong = offset_s is not None and abs(offset_s) > most_s
+        server_us = self._pace.server_offset_us.value
+        if self.config.time_policy == "source" and wrong:
+            # In a demo the server's clock is ours, and not the park's.
+            right = server_us is not None and abs(server_us) <= most_s * 1e6 and most_s <= 60.0
+            return "server" if right else "receive"
+        server_wrong = server_us is not None and abs(server_us) > _SUSPICIOUS_OFFSET_S * 1e6
+        return "receive" if self.config.time_policy == "server" and server_wrong else ""
+
     def _speed(self) -> float:
         """Pace of the park clock: at 60× a second on the way is a minute of park time."""
         return max(1.0, float(getattr(self._park_now, "speed", 1.0)))
@@ -1160,14 +1175,11 @@ class Source:
         """What is remarkable about a connected endpoint, and what to do."""
         hints = [self._remark] if self._remark else []
         hints += self._frozen_watch.hints
-        offset_s = self._clock_offset_s()
-        if (
-            offset_s is not None
-            and abs(offset_s) > _SUSPICIOUS_OFFSET_S * self._speed()
-            and self.config.time_policy == "source"
-        ):
+        if policy := self._suggested_policy():
+            offset_s = self._clock_offset_s() or 0.0
             hints.append(
-                f"its clock is {offset_s / 3600:+.2f} h off: correct it, or set time_policy receive"
+                f"its clock is {offset_s / 3600:+.2f} h off: correct it, or set time_policy "
+                f"{policy}"
             )
         if self._pace.jumps:
             hints.append(f"the server's clock jumped {self._pace.jumps} times: is it synchronised?")
