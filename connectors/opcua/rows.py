@@ -101,18 +101,18 @@ class Rows:
     def drain(self) -> pa.RecordBatch:
         """Everything as one sample batch; the buffer is empty afterwards."""
         n = self._n
-        of = _columns(n)
-        _copy(self.columns, of, n)
+        of = self.columns
+        server_at, flag = of.server_at[:n].copy(), of.flag[:n]
         batch = pa.record_batch(
             [
-                pa.array(of.tag),
-                pa.array(of.at).view(TIME),
-                pa.array(of.server_at, mask=of.server_at == NO_TIME).view(TIME),
-                pa.array(of.seen_at).view(TIME),
-                _masked(of.value, of.flag == NO_VALUE, pa.float64()),
-                _masked(of.exact, of.flag != EXACT, pa.int64()),
+                pa.array(of.tag[:n].copy()),
+                pa.array(of.at[:n].copy()).view(TIME),
+                _masked(server_at, server_at == NO_TIME, pa.int64()).view(TIME),
+                pa.array(of.seen_at[:n].copy()).view(TIME),
+                _masked(of.value[:n].copy(), flag == NO_VALUE, pa.float64()),
+                self._exact_column(flag == EXACT),
                 self._text_column(n),
-                pa.array(of.status),
+                pa.array(of.status[:n].copy()),
                 pa.array(np.full(n, int(Origin.MEASURED), np.uint8)),
             ],
             schema=SAMPLES,
@@ -120,6 +120,12 @@ class Rows:
         self._n = 0
         self.texts = 0
         return batch
+
+    def _exact_column(self, present: npt.NDArray[np.bool_]) -> pa.Array:
+        n = len(present)
+        if not present.any():
+            return pa.nulls(n, pa.int64())
+        return pa.array(self.columns.exact[:n].copy(), mask=~present)
 
     def _text_column(self, n: int) -> pa.Array:
         """Texts, each checked to be UTF-8; a byte that is none becomes a question mark."""
