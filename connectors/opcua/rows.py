@@ -132,19 +132,11 @@ class Rows:
         k = self.texts
         if not k:
             return pa.nulls(n, pa.string())
-        ends = np.zeros(k + 1, np.int32)
-        ends[1:] = self.columns.text_end[:k]
-        texts = pa.StringArray.from_buffers(
-            k, pa.py_buffer(ends), pa.py_buffer(self.text_data[: self._text_bytes()].copy())
-        )
-        try:
-            texts.validate(full=True)
-        except pa.ArrowInvalid:
-            raw = [_readable(text) for text in texts.cast(pa.binary()).to_pylist()]
-            texts = pa.array(raw, pa.string())
-        which = np.full(n, -1, np.int64)
-        which[self.columns.text_row[:k]] = np.arange(k)
-        return texts.take(pa.array(which, mask=which < 0))
+        row, end = self.columns.text_row[:k], self.columns.text_end[:k]
+        data = self.text_data[: self._text_bytes()].copy()
+        if (row[1:] < row[:-1]).any():
+            return _readable(_strings(np.arange(k), end, data, k)).take(_places(row, n))
+        return _readable(_strings(row, end, data, n))
 
     def take_dropped(self) -> Dropped:
         """What was dropped since the last call."""
@@ -181,5 +173,40 @@ def _masked(
     return pa.nulls(len(column), kind) if missing.all() else pa.array(column, mask=missing)
 
 
-def _readable(text: bytes) -> str:
+def _strings(
+    row: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    data: npt.NDArray[np.uint8],
+    n: int,
+) -> pa.StringArray:
+    """`n` strings that are null but at some rows, which ascend, made from their bytes."""
+    lengths = np.zeros(n + 1, np.int32)
+    lengths[row + 1] = np.diff(end, prepend=0)
+    present = np.zeros(n, np.bool_)
+    present[row] = True
+    return pa.StringArray.from_buffers(
+        n,
+        pa.py_buffer(np.cumsum(lengths, dtype=np.int32)),
+        pa.py_buffer(data),
+        pa.py_buffer(np.packbits(present, bitorder="little")),
+    )
+
+
+def _places(row: npt.NDArray[np.int64], n: int) -> pa.Array:
+    """For each of `n` rows the number of its text, or null."""
+    which = np.full(n, -1, np.int64)
+    which[row] = np.arange(len(row))
+    return pa.array(which, mask=which < 0)
+
+
+def _readable(texts: pa.StringArray) -> pa.Array:
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = texts.cast(pa.binary()).to_pylist()
+        return pa.array([None if text is None else _repaired(text) for text in raw], pa.string())
+    return texts
+
+
+def _repaired(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
