@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, cast
 
 from cluster.metadata.store import REGISTERED
 from cluster.metadata.tables import EndpointRow, MappingRow
 from cluster.ports import EndpointSpec
-from connectors.opcua.config import EndpointConfig, endpoint_config, items_of
+from connectors.opcua.config import EndpointConfig, endpoint_config, items_of, rate_of
 from models.errors import InputError, NotFound
 from twin.metrics import METRICS
 from twin.park import Park
@@ -18,7 +18,9 @@ from twin.tags import Binding, TagRow
 _CONFIG_FIELDS: Final = (
     *("url", "policy", "mode", "allow_insecure", "user", "password", "time_policy"),
     *("user_certificate", "user_key", "sampling_ms", "publishing_ms", "enabled"),
+    *("bridge_s", "spares", "redundancy", "heartbeat", "heartbeat_s", "poll"),
 )
+"""Fields of a registered endpoint that its gateway is told as they are."""
 
 
 def wanted(
@@ -181,7 +183,11 @@ def edge_configs(
 def config_of(name: str, spec: Mapping[str, object], rows: Sequence[TagRow]) -> EndpointConfig:
     """Configuration of a registered endpoint."""
     chosen = {field: spec[field] for field in _CONFIG_FIELDS if field in spec}
-    return EndpointConfig(id=name, items=items_of(rows, name), **chosen)  # type: ignore[arg-type]
+    if "spares" in chosen:
+        chosen["spares"] = tuple(cast("Sequence[str]", chosen["spares"]))
+    rate = rate_of(str(spec.get("deadband", "")))
+    items = items_of(rows, name, {re.compile(".*", re.DOTALL): rate})
+    return EndpointConfig(id=name, items=items, **chosen)  # type: ignore[arg-type]
 
 
 def row_of(park: str, spec: EndpointSpec, now_us: int) -> EndpointRow:

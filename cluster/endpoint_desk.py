@@ -78,6 +78,25 @@ class EndpointDesk:
     async def _try(self, config: EndpointConfig) -> EndpointTest:
         return cast("EndpointTest", await self._live.ask_gateway("try_endpoint", config))
 
+    async def tags(self, endpoint: str) -> Sequence[Mapping[str, object]]:
+        """How each of its tags does, by the gateway that reads it.
+
+        Raises
+        ------
+        Conflict
+            When a gateway in a plant reads it; that one tells totals only.
+        """
+        self._need(endpoint)
+        self._read_here(endpoint)
+        told = await self._live.ask_gateway("tag_counts", endpoint)
+        counts = cast("Mapping[int, Mapping[str, object]]", told)
+        rows = self._live.dictionary.open
+        return [
+            {"path": rows[tag].binding.path, "node": rows[tag].binding.node, **of}
+            for tag, of in counts.items()
+            if tag in rows
+        ]
+
     async def remove(self, endpoint: str) -> None:
         """Disconnect and forget; one of the park file stays forgotten over restarts."""
         self._need(endpoint)

@@ -202,6 +202,11 @@ class GatewayHost:
         await self.begin()
         return self._gateway.status()
 
+    async def tag_counts(self, endpoint: str) -> dict[int, dict[str, object]]:
+        """How each tag of an endpoint does."""
+        await self.begin()
+        return self._gateway.tag_counts(endpoint)
+
     async def measures(self) -> GatewayMeasures:
         """What it did and holds."""
         await self.begin()

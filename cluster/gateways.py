@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 _EACH: Final = frozenset({"certificates_changed", "stop"})
 _MERGED: Final = frozenset({"ask_with_staged", "shown"})
-_OF_ENDPOINT: Final = frozenset({"browse", "trust", "crawl", "crawl_stop", "crawled"})
+_IDLE_LOOKS: Final = 5
+_OF_ENDPOINT: Final = frozenset({"browse", "tag_counts", "trust", "crawl", "crawl_stop", "crawled"})
 
 
 class Handle(Protocol):
@@ -90,6 +91,7 @@ class Gateways:
         self.broken: set[str] = set()
         self._file, self._folder_of, self._start, self._clock = file, folder_of, start, clock
         self._away: dict[str, float] = {}
+        self._idle: dict[str, int] = {}
         self._wanted: dict[str, EndpointConfig] | None = None
         self._now: Assignments | None = None
         self._settled = True
@@ -195,8 +197,13 @@ class Gateways:
         return self.handles[gateway]
 
     def open(self) -> None:
-        """Start the first gateway; the others when endpoints need them."""
-        self._handle(self.settings.first)
+        """Start the first gateway, and those with something left; others when they are needed."""
+        first = self.settings.first
+        self._handle(first)
+        for folder in self._folder_of(first).parent.glob(f"{first}-*"):
+            numbered = folder.name.removeprefix(f"{first}-").isdigit()
+            if numbered and any(s.stat().st_size for s in folder.glob("buffer/*.seg")):
+                self._handle(folder.name)
 
     # Looking at them
 
@@ -214,6 +221,30 @@ class Gateways:
                     await self._hold()
                 except TwinError as fault:
                     logger.warning("endpoints are not shared out", extra={"cause": str(fault)})
+            for name in self._spare():
+                await self._close_one(name)
+
+    def _spare(self) -> list[str]:
+        """Gateways that read nothing and have had nothing to deliver for some looks."""
+        of = {} if self._now is None else self._now.of
+        reads = {self.settings.first, *of.values()}
+        for name in list(self.handles):
+            held = self.measures.get(name)
+            empty = held is not None and not held.waiting and not held.fault
+            idle = self._settled and name not in reads and empty
+            self._idle[name] = self._idle.get(name, 0) + 1 if idle else 0
+        return [name for name, looks in self._idle.items() if looks >= _IDLE_LOOKS]
+
+    async def _close_one(self, name: str) -> None:
+        handle = self.handles.pop(name)
+        self._idle.pop(name, None)
+        self.measures.pop(name, None)
+        self._away.pop(name, None)
+        try:
+            await handle.ask("stop")
+        except TwinError as fault:
+            logger.warning("a gateway did not stop cleanly", extra={"cause": str(fault)})
+        handle.kill()
 
     async def _look_at(self, name: str) -> list[EndpointStatus]:
         handle = self.handles[name]
@@ -249,6 +280,7 @@ class Gateways:
         """End a gateway; another process of its name delivers what its buffer holds."""
         logger.error("gateway is given up", extra={"gateway": name})
         self.handles.pop(name).kill()
+        self._idle.pop(name, None)
         del self._away[name]
         self.broken.add(name)
         self._settled = False

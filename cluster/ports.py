@@ -171,7 +171,9 @@ class HistoryQuery:
 class EndpointSpec:
     """An endpoint as registered. Secrets by reference only (``env:``, ``file:``, ``keyring:``).
 
-    ``mapping`` binds nodes (``nsu=<URI>;s=…``) to tag paths.
+    ``mapping`` binds nodes (``nsu=<URI>;s=…``) to tag paths. ``deadband``: least change that is
+    sent, in the source's unit or ``2 %`` of its range. ``heartbeat``: node of the device behind the
+    server that changes at least every ``heartbeat_s`` while the device lives.
     """
 
     id: str
@@ -187,6 +189,13 @@ class EndpointSpec:
     time_policy: str = "source"
     sampling_ms: float = 1000.0
     publishing_ms: float = 1000.0
+    bridge_s: float = 10.0
+    deadband: str = ""
+    spares: tuple[str, ...] = ()
+    redundancy: str = "cold"
+    heartbeat: str = ""
+    heartbeat_s: float = 60.0
+    poll: bool = False
     enabled: bool = True
     mapping: tuple[Mapping[str, str], ...] = ()
 
@@ -332,6 +341,11 @@ class ParkService(Protocol):
 
     async def endpoints(self, park: str) -> Sequence[EndpointStatus]:
         """All endpoints with their status."""
+
+    async def endpoint_tags(self, park: str, endpoint: str) -> Sequence[Mapping[str, object]]:
+        """How each tag of an endpoint does, by its gateway: path, node, values, bad, overflowed,
+        bad_share, source_at, refused.
+        """
 
     async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
         """Try an endpoint without saving it."""

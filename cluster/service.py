@@ -316,6 +316,10 @@ class Service:
         """All endpoints with their status."""
         return self._park(park).statuses
 
+    async def endpoint_tags(self, park: str, endpoint: str) -> Sequence[Mapping[str, object]]:
+        """How each tag of an endpoint does, by its gateway."""
+        return await EndpointDesk(self._park(park)).tags(endpoint)
+
     async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
         """Try an endpoint without saving it."""
         if not self._parks:

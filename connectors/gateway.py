@@ -429,6 +429,19 @@ class Gateway:
         ]  # fmt: skip
         return sorted([*running, *off], key=lambda status: status.id)
 
+    def tag_counts(self, endpoint: str) -> dict[int, dict[str, object]]:
+        """Tag → values, bad, overflowed, bad_share, values_per_s, source_at and refused.
+
+        Raises
+        ------
+        NotFound
+            When no endpoint of this id is read here.
+        """
+        source = self._sources.get(endpoint)
+        if source is None:
+            raise NotFound("running endpoint", endpoint, tuple(self._sources))
+        return source.tag_counts()
+
     def measures(self) -> GatewayMeasures:
         """What it did and what it holds."""
         return GatewayMeasures(

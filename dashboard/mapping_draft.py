@@ -64,12 +64,15 @@ class Draft:
         Node → written tag; empty where the node was refused or is to be unbound.
     past
         Decisions before each change, the latest last.
+    listed
+        What the latest tag list would decide, not taken yet.
     """
 
     rows: Mapping[str, Row]
     bound: Mapping[str, str] = field(default_factory=dict)
     decided: Mapping[str, str] = field(default_factory=dict)
     past: tuple[Mapping[str, str], ...] = ()
+    listed: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self, node: str) -> Standing:
         """Where a node stands."""

@@ -1,6 +1,7 @@
 """Routes of OPC UA endpoints: list, try, add, browse, map, trust and remove."""
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Final, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -9,18 +10,21 @@ from pydantic import Field
 from cluster.acting import acting
 from cluster.ports import (
     BrowsedNode,
+    CertificateEntry,
     EndpointSpec,
     EndpointStatus,
     EndpointTest,
     InputError,
     Label,
+    NotFound,
     ParkService,
 )
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
 from cluster.routes.tag_files import attached, csv_of, xlsx_of
-from twin.parkfile.schema import REFERENCE
+from cluster.wire import iso, plain
+from twin.parkfile.schema import DEADBAND, REFERENCE
 
 _LIST_MOST: Final = 16 * 2**20
 Asked = Annotated[str, Query(description="Endpoint id, or opc.tcp:// address")]
@@ -46,6 +50,13 @@ class EndpointBody(Body):
     time_policy: str = "source"
     sampling_ms: float = Field(1000.0, gt=0, le=3_600_000, allow_inf_nan=False)
     publishing_ms: float = Field(1000.0, gt=0, le=3_600_000, allow_inf_nan=False)
+    bridge_s: float = Field(10.0, gt=0, le=86_400, allow_inf_nan=False)
+    deadband: str = Field("", pattern=DEADBAND, description="0.5, or `2 %` of the range")
+    spares: tuple[str, ...] = Field((), max_length=8, description="Redundant servers")
+    redundancy: str = "cold"
+    heartbeat: str = Field("", max_length=500, description="Node that changes while it lives")
+    heartbeat_s: float = Field(60.0, gt=0, le=86_400, allow_inf_nan=False)
+    poll: bool = False
     enabled: bool = True
     mapping: dict[str, str] = Field(default={}, description="node → tag path", max_length=20_000)
 
@@ -68,7 +79,18 @@ def endpoints_router(service: ParkService) -> APIRouter:
     _reading(router, service)
     _onboarding(router, service)
     _changing(router, service)
+    _one(router, service)
     return router
+
+
+def expiries(entries: Sequence[CertificateEntry]) -> dict[str, int]:
+    """``park/endpoint`` → when the certificate of its server expires [us]."""
+    return {
+        endpoint: one.until_us
+        for one in entries
+        for endpoint in one.endpoints
+        if one.until_us is not None and one.place in ("trusted", "vouched")
+    }
 
 
 def _reading(router: APIRouter, service: ParkService) -> None:
@@ -103,6 +125,27 @@ def _reading(router: APIRouter, service: ParkService) -> None:
     ) -> Response:
         """List the children of a node, with proposals for the mapping."""
         return answer(await service.endpoint_browse(park, endpoint, node))
+
+
+def _one(router: APIRouter, service: ParkService) -> None:
+    """Routes whose last part may be an id; they come after those of fixed names."""
+
+    @router.get(
+        "/parks/{park}/endpoints/{endpoint}", responses={200: {"model": shape(EndpointStatus)}}
+    )
+    async def endpoint(park: str, endpoint: str) -> Response:
+        """Return one endpoint: its status in full, and when its server's certificate expires."""
+        found = {one.id: one for one in await service.endpoints(park)}
+        if endpoint not in found:
+            raise NotFound("endpoint", endpoint, tuple(found))
+        until_us = expiries(await service.certificates()).get(f"{park}/{endpoint}")
+        told = cast("dict[str, object]", plain(found[endpoint]))
+        return answer({**told, "certificate_until": iso(until_us) if until_us else None})
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/tags")
+    async def tags(park: str, endpoint: str) -> Response:
+        """List how each tag of an endpoint does: values, bad, overflowed, newest source time."""
+        return answer(await service.endpoint_tags(park, endpoint))
 
 
 def _onboarding(router: APIRouter, service: ParkService) -> None:

@@ -1,6 +1,6 @@
 """Routes for those who watch the service: health, live, ready, and figures for Prometheus."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from fastapi import APIRouter
@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from cluster.ports import (
     CertificateEntry,
     EndpointState,
+    EndpointStatus,
     Operations,
     ParkService,
     Part,
@@ -146,26 +147,14 @@ def _certificates(entries: Sequence[CertificateEntry]) -> Metric:
 
 async def _figures(service: ParkService, parks: Iterable[str]) -> list[Metric]:
     """Figures and endpoints of the parks that run; one that does not is told by its part."""
-    both = ["park", "endpoint"]
     shown = GaugeMetricFamily(
         "parktwin_figure", "Live figures of a park, in the units of its figures",
         labels=["park", "figure"],
     )  # fmt: skip
-    lag = GaugeMetricFamily(
-        "parktwin_endpoint_lag_seconds", "Receive time minus source time, median of the last 10 s",
-        labels=both,
-    )  # fmt: skip
-    rate = GaugeMetricFamily(
-        "parktwin_endpoint_values_per_second", "Values received, mean of the last 10 s", labels=both
-    )
-    up = GaugeMetricFamily("parktwin_endpoint_up", "1 while an endpoint is connected", labels=both)
-    gaps = CounterMetricFamily(
-        "parktwin_endpoint_gaps", "Gaps of an endpoint since its gateway started", labels=both
-    )
-    lost = CounterMetricFamily(
-        "parktwin_endpoint_lost_values", "Values known to be lost since the gateway started",
-        labels=both,
-    )  # fmt: skip
+    families = {
+        name: (kind(f"parktwin_endpoint_{name}", text, labels=["park", "endpoint"]), read)
+        for name, (kind, text, read) in _ENDPOINT.items()
+    }
     for park in parks:
         try:
             frame, endpoints = await service.frame(park), await service.endpoints(park)
@@ -175,11 +164,69 @@ async def _figures(service: ParkService, parks: Iterable[str]) -> list[Metric]:
             if name.startswith("park.") and value is not None:
                 shown.add_metric([park, name], value)
         for each in endpoints:
-            labels = [park, each.id]
-            up.add_metric(labels, float(each.state is EndpointState.CONNECTED))
-            rate.add_metric(labels, each.values_per_s)
-            gaps.add_metric(labels, each.gaps)
-            lost.add_metric(labels, each.lost)
-            if each.lag_ms is not None:
-                lag.add_metric(labels, each.lag_ms / 1000.0)
-    return [shown, lag, rate, up, gaps, lost]
+            for family, read in families.values():
+                number = read(each)
+                if number is not None:
+                    family.add_metric([park, each.id], number)
+    return [shown, *(family for family, _ in families.values())]
+
+
+def _lag_s(each: EndpointStatus) -> float | None:
+    return None if each.lag_ms is None else each.lag_ms / 1000.0
+
+
+_ENDPOINT: Final[
+    Mapping[
+        str,
+        tuple[
+            type[GaugeMetricFamily] | type[CounterMetricFamily],
+            str,
+            Callable[[EndpointStatus], float | None],
+        ],
+    ]
+] = {
+    "lag_seconds": (
+        GaugeMetricFamily, "Receive time minus source time, median of the last 10 s", _lag_s,
+    ),
+    "values_per_second": (
+        GaugeMetricFamily, "Values received, mean of the last 10 s", lambda e: e.values_per_s,
+    ),
+    "up": (
+        GaugeMetricFamily, "1 while an endpoint is connected",
+        lambda e: float(e.state is EndpointState.CONNECTED),
+    ),
+    "frozen": (
+        GaugeMetricFamily, "1 while an endpoint or a device behind it answers Good and is dead",
+        lambda e: float(bool(e.frozen)),
+    ),
+    "clock_offset_seconds": (
+        GaugeMetricFamily, "Measured offset of its clock to ours", lambda e: e.clock_offset_s,
+    ),
+    "bridge_seconds": (
+        GaugeMetricFamily, "Outage the queues of its server survive", lambda e: e.bridge_s,
+    ),
+    "items_requested": (GaugeMetricFamily, "Items asked for at its server", lambda e: e.requested),
+    "items_delivering": (GaugeMetricFamily, "Items that have sent a value", lambda e: e.delivering),
+    "gaps": (CounterMetricFamily, "Gaps since its gateway started", lambda e: e.gaps),
+    "lost_values": (
+        CounterMetricFamily, "Values known to be lost since the gateway started", lambda e: e.lost,
+    ),
+    "values": (CounterMetricFamily, "Values received since it was started", lambda e: e.values),
+    "bad_values": (
+        CounterMetricFamily, "Values with a bad status since it was started", lambda e: e.bad,
+    ),
+    "overflows": (
+        CounterMetricFamily, "Values before which its server dropped others", lambda e: e.overflows,
+    ),
+    "reconnects": (CounterMetricFamily, "Sessions after the first", lambda e: e.reconnects),
+    "resumed": (
+        CounterMetricFamily, "Returns to the same subscriptions", lambda e: e.resumed,
+    ),
+    "republished": (
+        CounterMetricFamily, "Messages had once more after an outage", lambda e: e.republished,
+    ),
+    "backfilled_values": (
+        CounterMetricFamily, "Values taken from its server's history", lambda e: e.backfilled,
+    ),
+}  # fmt: skip
+"""What is told of each endpoint; of tags there are totals only, of which there may be thousands."""

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.errors import InputError
 from twin.parkfile.schema import Endpoint
@@ -333,14 +333,19 @@ def items_of(
     return tuple(found)
 
 
+def rate_of(deadband: str) -> Rate:
+    """What a deadband asks for: a number in the source's unit, or ``2 %`` of the node's range."""
+    number = float(deadband.rstrip(" %") or 0.0)
+    return Rate(deadband=number, deadband_percent=deadband.endswith("%"))
+
+
 def _rules(endpoint: Endpoint) -> dict[re.Pattern[str], Rate]:
     rules: dict[re.Pattern[str], Rate] = {}
     for mapping in endpoint.map:
-        rate = Rate(
+        rate = replace(
+            rate_of(mapping.deadband),
             sampling_ms=_ms(mapping.sampling),
             publishing_ms=_ms(mapping.publishing),
-            deadband=float(mapping.deadband.rstrip(" %") or 0.0),
-            deadband_percent=mapping.deadband.endswith("%"),
         )
         if rate != Rate():
             pieces = re.split(r"\{\w+\}", mapping.match)

@@ -150,6 +150,11 @@ class Decoder:
         of = self._handles
         return of.was_value[1 : count + 1], of.was_mark[1 : count + 1]
 
+    @property
+    def bad(self) -> int:
+        """Values with a bad status."""
+        return int(self._handles.bad.sum())
+
     def counts(self, handle: int) -> tuple[int, int, int, int | None]:
         """Of a handle: values, bad ones, overflowed ones, and its newest source time [us]."""
         of = self._handles

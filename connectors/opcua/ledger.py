@@ -1,13 +1,19 @@
 """What an endpoint's coverage rows say: an unbroken line of alive spans and gaps."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from connectors.coverage import CoverageRow
 from twin.coverage import RECOVERED
+from twin.samples import from_us as time_of
 
 _CLOCK_UNKNOWN_US: Final = 365 * 86_400 * 1_000_000
 """A park clock in 1970 does not know its time."""
+
+
+RECENT: Final = 20
+"""Gaps that are shown beside the status; all of them are in the twin's memory."""
 
 
 class Ledger:
@@ -29,6 +35,8 @@ class Ledger:
         """Park time up to which coverage was told [us]."""
         self.gaps = self.lost = 0
         self._rows: list[CoverageRow] = []
+        self.recent: deque[dict[str, str]] = deque(maxlen=RECENT)
+        """The newest gaps with their causes."""
 
     def cover(self, to_us: int, *, alive: bool, cause: str = "", lost: int | None = None) -> None:
         """Append a row from where the last one ended up to a park time."""
@@ -57,6 +65,8 @@ class Ledger:
     def _append(
         self, from_us: int, to_us: int, *, alive: bool, cause: str, lost: int | None
     ) -> None:
+        if not alive:
+            self._note(from_us, to_us, cause)
         self._rows.append(
             CoverageRow(
                 endpoint=self._endpoint,
@@ -68,6 +78,15 @@ class Ledger:
             )
         )
         self._wake()
+
+    def _note(self, from_us: int, to_us: int, cause: str) -> None:
+        """Remember a gap; the rows of one that grows are one."""
+        begin, end = (time_of(us).isoformat() for us in (from_us, to_us))
+        last = self.recent[-1] if self.recent else {}
+        if last.get("to") == begin and last.get("cause") == cause:
+            last["to"] = end
+        else:
+            self.recent.append({"from": begin, "to": end, "cause": cause})
 
     def take(self) -> list[CoverageRow]:
         """Rows since the last call."""

@@ -239,6 +239,10 @@ class Redundant:
             rows = [*source.take_coverage(), *rows]
         return rows
 
+    def tag_counts(self) -> dict[int, dict[str, object]]:
+        """How each tag does, as the leader has it."""
+        return self._sources[self._leader].tag_counts()
+
     def status(self) -> EndpointStatus:
         """Where the leader stands, and what the others do."""
         told = self._sources[self._leader].status()

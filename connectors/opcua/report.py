@@ -1,5 +1,6 @@
 """What an endpoint tells about itself: status, test steps and browsed nodes, as plain values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -51,6 +52,16 @@ class EndpointStatus:
         Kind of server, where it is known; its limits are kept.
     failovers
         Times another of its redundant servers took the lead.
+    bad, values
+        Values with a bad status, and all of them, since the endpoint was started.
+    reconnects
+        Sessions after the first.
+    frozen
+        Why the endpoint, or which of its devices, is frozen; empty when it lives.
+    suggested_policy
+        The time policy its clock asks for; empty when the one it has is right.
+    last_gaps
+        The newest gaps: from, to (park time) and cause.
     gateway
         Name of the gateway that reads it; empty before that is known.
     """
@@ -78,6 +89,12 @@ class EndpointStatus:
     backfilled: int = 0
     profile: str = ""
     failovers: int = 0
+    bad: int = 0
+    values: int = 0
+    reconnects: int = 0
+    frozen: str = ""
+    suggested_policy: str = ""
+    last_gaps: tuple[Mapping[str, str], ...] = ()
     gateway: str = ""
 
 

@@ -101,18 +101,18 @@ class Rows:
     def drain(self) -> pa.RecordBatch:
         """Everything as one sample batch; the buffer is empty afterwards."""
         n = self._n
-        of = _columns(n)
-        _copy(self.columns, of, n)
+        of = self.columns
+        server_at, flag = of.server_at[:n].copy(), of.flag[:n]
         batch = pa.record_batch(
             [
-                pa.array(of.tag),
-                pa.array(of.at).view(TIME),
-                pa.array(of.server_at, mask=of.server_at == NO_TIME).view(TIME),
-                pa.array(of.seen_at).view(TIME),
-                _masked(of.value, of.flag == NO_VALUE, pa.float64()),
-                _masked(of.exact, of.flag != EXACT, pa.int64()),
+                pa.array(of.tag[:n].copy()),
+                pa.array(of.at[:n].copy()).view(TIME),
+                _masked(server_at, server_at == NO_TIME, pa.int64()).view(TIME),
+                pa.array(of.seen_at[:n].copy()).view(TIME),
+                _masked(of.value[:n].copy(), flag == NO_VALUE, pa.float64()),
+                self._exact_column(flag == EXACT),
                 self._text_column(n),
-                pa.array(of.status),
+                pa.array(of.status[:n].copy()),
                 pa.array(np.full(n, int(Origin.MEASURED), np.uint8)),
             ],
             schema=SAMPLES,
@@ -121,24 +121,22 @@ class Rows:
         self.texts = 0
         return batch
 
+    def _exact_column(self, present: npt.NDArray[np.bool_]) -> pa.Array:
+        n = len(present)
+        if not present.any():
+            return pa.nulls(n, pa.int64())
+        return pa.array(self.columns.exact[:n].copy(), mask=~present)
+
     def _text_column(self, n: int) -> pa.Array:
         """Texts, each checked to be UTF-8; a byte that is none becomes a question mark."""
         k = self.texts
         if not k:
             return pa.nulls(n, pa.string())
-        ends = np.zeros(k + 1, np.int32)
-        ends[1:] = self.columns.text_end[:k]
-        texts = pa.StringArray.from_buffers(
-            k, pa.py_buffer(ends), pa.py_buffer(self.text_data[: self._text_bytes()].copy())
-        )
-        try:
-            texts.validate(full=True)
-        except pa.ArrowInvalid:
-            raw = [_readable(text) for text in texts.cast(pa.binary()).to_pylist()]
-            texts = pa.array(raw, pa.string())
-        which = np.full(n, -1, np.int64)
-        which[self.columns.text_row[:k]] = np.arange(k)
-        return texts.take(pa.array(which, mask=which < 0))
+        row, end = self.columns.text_row[:k], self.columns.text_end[:k]
+        data = self.text_data[: self._text_bytes()].copy()
+        if (row[1:] < row[:-1]).any():
+            return _readable(_strings(np.arange(k), end, data, k)).take(_places(row, n))
+        return _readable(_strings(row, end, data, n))
 
     def take_dropped(self) -> Dropped:
         """What was dropped since the last call."""
@@ -175,5 +173,40 @@ def _masked(
     return pa.nulls(len(column), kind) if missing.all() else pa.array(column, mask=missing)
 
 
-def _readable(text: bytes) -> str:
+def _strings(
+    row: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    data: npt.NDArray[np.uint8],
+    n: int,
+) -> pa.StringArray:
+    """`n` strings that are null but at some rows, which ascend, made from their bytes."""
+    lengths = np.zeros(n + 1, np.int32)
+    lengths[row + 1] = np.diff(end, prepend=0)
+    present = np.zeros(n, np.bool_)
+    present[row] = True
+    return pa.StringArray.from_buffers(
+        n,
+        pa.py_buffer(np.cumsum(lengths, dtype=np.int32)),
+        pa.py_buffer(data),
+        pa.py_buffer(np.packbits(present, bitorder="little")),
+    )
+
+
+def _places(row: npt.NDArray[np.int64], n: int) -> pa.Array:
+    """For each of `n` rows the number of its text, or null."""
+    which = np.full(n, -1, np.int64)
+    which[row] = np.arange(len(row))
+    return pa.array(which, mask=which < 0)
+
+
+def _readable(texts: pa.StringArray) -> pa.Array:
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = texts.cast(pa.binary()).to_pylist()
+        return pa.array([None if text is None else _repaired(text) for text in raw], pa.string())
+    return texts
+
+
+def _repaired(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()

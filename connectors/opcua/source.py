@@ -249,6 +249,8 @@ class Source:
         self._frozen = ""
         self._frozen_watch = FrozenWatch(config, self.settings.frozen_s)
         self._uncertain: frozenset[str] = frozenset()
+        self._sessions = 0
+        self._made_at = time.monotonic()
         self._remark = ""
         self._overflows_told = 0
         self._polled = 0
@@ -612,6 +614,7 @@ class Source:
         self._heard_us = max(self._park_now(), self._ledger.covered_us)
         self._delay_s = self.settings.backoff_first_s
         self._frozen_watch.connected()
+        self._sessions += 1
         self._enter(EndpointState.CONNECTED, "")
 
     # --- messages ---
@@ -1135,14 +1138,36 @@ class Source:
             republished=counts.again,
             backfilled=self._backfilled,
             profile=self._identity.profile.name if self._identity is not None else "",
+            bad=self._decoder.bad,
+            values=self._decoder.taken,
+            reconnects=max(0, self._sessions - 1),
+            frozen=self._alive_cause() if self._uncertain else self._frozen,
+            suggested_policy=self._suggested_policy(),
+            last_gaps=tuple(dict(gap) for gap in self._ledger.recent),
         )
 
-    def tag_counts(self) -> dict[int, tuple[int, int, int, int | None]]:
-        """Tag → values, bad ones, overflowed ones, and its newest source time [us]."""
-        return {
-            item.tag: self._decoder.counts(handle)
-            for handle, item in enumerate(self.config.items, start=1)
-        }
+    def tag_counts(self) -> dict[int, dict[str, object]]:
+        """How each tag does since the endpoint was started; plain values.
+
+        ``values_per_s`` is a mean since then; ``refused`` says why the server sends nothing.
+        """
+        seconds = max(time.monotonic() - self._made_at, 1.0)
+        refused = dict(self._decoder.unsupported)
+        if self._monitor is not None:
+            refused |= {r.item.node: r.reason for r in self._monitor.refused.values()}
+        told: dict[int, dict[str, object]] = {}
+        for handle, item in enumerate(self.config.items, start=1):
+            values, bad, overflowed, last_us = self._decoder.counts(handle)
+            told[item.tag] = {
+                "values": values,
+                "bad": bad,
+                "overflowed": overflowed,
+                "bad_share": bad / values if values else None,
+                "values_per_s": values / seconds,
+                "source_at": None if last_us is None else from_us(last_us).isoformat(),
+                "refused": refused.get(item.node, ""),
+            }
+        return told
 
     def _clock_offset_s(self) -> float | None:
         """Offset of source times to park time; of the server's clock to ours while none moves."""
@@ -1152,6 +1177,18 @@ class Source:
             offset_us = self._pace.server_offset_us.value
         return None if offset_us is None else offset_us / 1e6
 
+    def _suggested_policy(self) -> str:
+        """A source clock that is far off: the server's if that is right, else our own."""
+        offset_s, most_s = self._clock_offset_s(), _SUSPICIOUS_OFFSET_S * self._speed()
+        wrong = offset_s is not None and abs(offset_s) > most_s
+        server_us = self._pace.server_offset_us.value
+        if self.config.time_policy == "source" and wrong:
+            # In a demo the server's clock is ours, and not the park's.
+            right = server_us is not None and abs(server_us) <= most_s * 1e6 and most_s <= 60.0
+            return "server" if right else "receive"
+        server_wrong = server_us is not None and abs(server_us) > _SUSPICIOUS_OFFSET_S * 1e6
+        return "receive" if self.config.time_policy == "server" and server_wrong else ""
+
     def _speed(self) -> float:
         """Pace of the park clock: at 60× a second on the way is a minute of park time."""
         return max(1.0, float(getattr(self._park_now, "speed", 1.0)))
@@ -1160,14 +1197,11 @@ class Source:
         """What is remarkable about a connected endpoint, and what to do."""
         hints = [self._remark] if self._remark else []
         hints += self._frozen_watch.hints
-        offset_s = self._clock_offset_s()
-        if (
-            offset_s is not None
-            and abs(offset_s) > _SUSPICIOUS_OFFSET_S * self._speed()
-            and self.config.time_policy == "source"
-        ):
+        if policy := self._suggested_policy():
+            offset_s = self._clock_offset_s() or 0.0
             hints.append(
-                f"its clock is {offset_s / 3600:+.2f} h off: correct it, or set time_policy receive"
+                f"its clock is {offset_s / 3600:+.2f} h off: correct it, or set time_policy "
+                f"{policy}"
             )
         if self._pace.jumps:
             hints.append(f"the server's clock jumped {self._pace.jumps} times: is it synchronised?")

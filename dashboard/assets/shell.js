@@ -102,6 +102,13 @@
             if (!note.contains(event.target)) { note.open = false; }
         });
     });
+    /* A file that is too large for a callback is told, not dropped in silence. */
+    document.addEventListener('change', function (event) {
+        var place = event.target.closest('[data-most]'), file = event.target.files && event.target.files[0];
+        if (place && file && file.size > Number(place.dataset.most)) {
+            window.dash_clientside.set_props(place.dataset.told, {data: file.size});
+        }
+    }, true);
     document.addEventListener('keydown', function (event) {
         if (event.key === 'Escape') {
             document.querySelectorAll('details.info[open]').forEach(function (note) {

@@ -11,13 +11,16 @@ from dashboard.words.book import Words
 from dashboard.words.said import said
 
 
-def card(title: str, *children: object, extra: object = None, kind: str = "") -> Component:
-    """Return a titled card; ``extra`` stands at the right of its title."""
+def card(
+    title: str, *children: object, extra: object = None, kind: str = "", anchor: str = ""
+) -> Component:
+    """Return a titled card; ``extra`` stands at the right of its title, ``anchor`` is its id."""
     head = html.Div(
         [html.H2(title), html.Div(extra, className="card-extra")], className="card-head"
     )
+    named = {"id": anchor} if anchor else {}
     return html.Section(
-        [head, *children], className=f"card {kind}".strip(), **{"aria-label": title}
+        [head, *children], className=f"card {kind}".strip(), **{"aria-label": title}, **named
     )
 
 

@@ -250,6 +250,10 @@ class FakeService:
     async def endpoint_export(self, park, endpoint):
         return [["node", "path"], ["nsu=urn:a;s=P", "small/a/p"]]
 
+    async def endpoint_tags(self, park, endpoint):
+        self._park(park)
+        return [{"path": "small/a/p", "node": "nsu=urn:a;s=P", "values": 40, "bad": 10}]
+
     async def endpoint_later(self, park, endpoint):
         return {"nsu=urn:a;s=Q": "small/a/q"}
 

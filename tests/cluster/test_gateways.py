@@ -250,6 +250,10 @@ async def test_an_endpoint_that_moves_is_read_by_one_gateway_and_the_move_is_tol
         assert [floor.readers(name) for name in "abc"] == [[], ["g"], ["g"]]
         await floor.gateways.look()
         assert {s.id: s.gateway for s in floor.gateways.statuses} == {"b": "g", "c": "g"}
+        # A gateway without endpoints is closed once it has delivered everything.
+        while "g-2" in floor.gateways.handles:
+            await floor.gateways.look()
+        assert floor.started[1].dead
         await floor.gateways.close()
     assert_told(floor, "c", 3, written)
     moved = [r for r in floor.coverage("c") if "read by g now" in r["cause"]]
@@ -309,6 +313,17 @@ async def test_a_gateway_that_starts_again_reads_only_what_is_still_its_own(tmp_
         await again.ask("put_all", [a, b], told.version)
     assert set(again.host._gateway._sources) == {"a"}
     await again.ask("stop")
+
+
+def test_a_gateway_that_left_something_is_started_with_the_service(tmp_path):
+    floor = Floor(tmp_path, limit=1)
+    left = tmp_path / "gateways" / "g-3" / "buffer"
+    left.mkdir(parents=True)
+    (left / "000000000001.seg").write_bytes(b"something")
+    (tmp_path / "gateways" / "g-2" / "buffer").mkdir(parents=True)
+    (tmp_path / "gateways" / "g-other" / "buffer").mkdir(parents=True)
+    floor.gateways.open()
+    assert [one.name for one in floor.started] == ["g", "g-3"]
 
 
 async def test_a_move_that_ends_halfway_goes_on_at_the_next_look(tmp_path):

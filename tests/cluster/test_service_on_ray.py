@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -179,6 +180,30 @@ def test_an_endpoint_is_tried_added_mapped_and_removed_while_the_service_runs(ru
     until(lambda: len(running.ask(service.endpoints("small"))) == 1, 20)
     with pytest.raises(NotFound):
         running.ask(service.endpoint_remove("small", "second"))
+
+
+def test_a_park_with_more_endpoints_than_a_gateway_holds_gets_another_one(running):
+    service, live = running.service, running.service._park("small")
+    before = live.gateways.settings
+    live.gateways.settings = replace(before, limit=1)
+    url = running.ask(service.endpoints("small"))[0].url
+    running.ask(
+        service.endpoint_add("small", EndpointSpec(id="more", url=url, allow_insecure=True))
+    )
+
+    def readers():
+        found = running.ask(service.endpoints("small"))
+        return {s.id: s.gateway for s in found if s.state is EndpointState.CONNECTED}
+
+    until(lambda: readers() == {"plc": "small-gateway", "more": "small-gateway-2"}, 60)
+    assert {part.name for part in running.ask(service.parts()) if part.ok} >= {
+        "small-gateway",
+        "small-gateway-2",
+    }
+    live.gateways.settings = before
+    running.ask(live.connect())
+    until(lambda: readers() == dict.fromkeys(("plc", "more"), "small-gateway"), 60)
+    running.ask(service.endpoint_remove("small", "more"))
 
 
 def test_an_endpoint_that_does_not_answer_is_not_saved(running):

@@ -93,7 +93,7 @@ async def test_killed_at_any_step_it_delivers_what_it_buffered_once_and_in_order
         seen = len(receiver.samples)
         await until(lambda: len(receiver.samples) > seen + 20, 30)
         writer.cancel()
-        await until(lambda: receiver.values(1)[-1] == max(written), 15)
+        await until(lambda: receiver.values(1)[-1] == max(written))
         os.kill(last.pid, signal.SIGKILL)
         await last.wait()
     assert receiver.order == sorted(receiver.order)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -118,9 +118,21 @@ async def added(plc: Plc) -> None:
     await plc.add("urn:a", "W", 0.0)
 
 
+async def historized(plc: Plc) -> None:
+    """From here on the server has a history of both."""
+    plc.server.iserver.history_manager.storage._datachanges.clear()
+    for node in plc.nodes.values():
+        await plc.server.historize_node_data_change(node, count=100_000)
+
+
+async def forgotten(plc: Plc) -> None:
+    for node in plc.nodes.values():
+        await plc.server.dehistorize_node_data_change(node)
+
+
 async def settled(receiver: Receiver, last: int) -> None:
     """Wait for the last number of both."""
-    await until(lambda: receiver.values(1)[-1] >= last and receiver.values(2)[-1] <= -last, 15)
+    await until(lambda: receiver.values(1)[-1] >= last and receiver.values(2)[-1] <= -last)
 
 
 def assert_whole(receiver: Receiver, last: int) -> None:
@@ -140,14 +152,7 @@ def recovered(receiver: Receiver) -> list[dict]:
 def unexplained(receiver: Receiver, writer: Writer, last: int) -> list[int]:
     """Numbers that neither came nor lie in a gap that was not taken back."""
     got = {int(v) for v in receiver.values(1)}
-    gaps = [(row["from"], row["to"]) for row in receiver.gaps()]
-    for row in recovered(receiver):
-        gaps = [
-            piece
-            for a, b in gaps
-            for piece in ((a, min(b, row["from"])), (max(a, row["to"]), b))
-            if piece[0] < piece[1]
-        ]
+    gaps = claimed(receiver)
     return [
         n
         for n in range(min(got), last + 1)
@@ -158,8 +163,10 @@ def unexplained(receiver: Receiver, writer: Writer, last: int) -> list[int]:
 # --- the link ---
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.4, 2.0])
-async def test_a_cut_that_the_queues_hold_loses_nothing_and_doubles_nothing(plc, tmp_path, seconds):
+@pytest.mark.parametrize(("seconds", "times"), [(0.02, 3), (0.4, 3), (2.0, 1)])
+async def test_a_cut_that_the_queues_hold_loses_nothing_and_doubles_nothing(
+    plc, tmp_path, seconds, times
+):
     """A tenth of a second, five seconds and a minute, scaled."""
     receiver = Receiver()
     await added(plc)
@@ -167,10 +174,10 @@ async def test_a_cut_that_the_queues_hold_loses_nothing_and_doubles_nothing(plc,
         await until(lambda: receiver.values(1) and receiver.values(2))
         async with Writer(plc) as writer:
             await until(lambda: writer.count > 20)
-            for _ in range(3):
+            for _ in range(times):
                 seen = of(held).resumed
                 await link.outage(seconds)
-                await until(lambda n=seen: of(held).resumed > n, 15)
+                await until(lambda n=seen: of(held).resumed > n)
                 await asyncio.sleep(0.1)
             last = await writer.stop()
         await settled(receiver, last)
@@ -187,11 +194,11 @@ async def test_a_half_open_link_is_noticed_and_nothing_is_lost(plc, tmp_path):
         async with Writer(plc) as writer:
             await until(lambda: writer.count > 20)
             hole = asyncio.create_task(link.blackhole(4.0))
-            await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+            await until(lambda: of(held).state is EndpointState.OFFLINE)
             assert "no answer" in of(held).cause
             link.cut()
             await hole
-            await until(lambda: of(held).state is EndpointState.CONNECTED, 15)
+            await until(lambda: of(held).state is EndpointState.CONNECTED)
             last = await writer.stop()
         await settled(receiver, last)
         assert_whole(receiver, last)
@@ -209,7 +216,7 @@ async def test_messages_that_were_sent_and_never_came_are_had_once_more(plc, tmp
             await until(lambda: link.swallowed > 100)
             link.cut()
             link.swallow = False
-            await until(lambda: of(held).republished > 0, 15)
+            await until(lambda: of(held).republished > 0)
             await asyncio.sleep(0.1)
             last = await writer.stop()
         await settled(receiver, last)
@@ -225,7 +232,7 @@ async def test_a_slow_link_opens_the_window_and_loses_nothing(plc, tmp_path):
         link.bytes_per_s = 200_000
         publisher = held._sources["plc"]._publisher
         async with Writer(plc) as writer:
-            await until(lambda: publisher.window > 2, 15)
+            await until(lambda: publisher.window > 2)
             last = await writer.stop()
         await settled(receiver, last)
         assert_whole(receiver, last)
@@ -316,8 +323,7 @@ async def test_publish_requests_the_server_does_not_want_make_the_window_smaller
 async def test_when_the_subscriptions_are_gone_history_fills_the_gap(plc, tmp_path):
     receiver = Receiver()
     await added(plc)
-    for node in plc.nodes.values():
-        await plc.server.historize_node_data_change(node, count=100_000)
+    await historized(plc)
     async with Link(plc.port) as link, gateway(tmp_path, receiver, endpoint(link.url)) as held:
         await until(lambda: receiver.values(1) and receiver.values(2))
         async with Writer(plc) as writer:
@@ -326,7 +332,7 @@ async def test_when_the_subscriptions_are_gone_history_fills_the_gap(plc, tmp_pa
             await asyncio.sleep(0.2)
             await _forget_clients(plc)
             await outage
-            await until(lambda: recovered(receiver), 15)
+            await until(lambda: recovered(receiver))
             last = await writer.stop()
         await settled(receiver, last)
         assert of(held).backfilled > 0
@@ -334,8 +340,38 @@ async def test_when_the_subscriptions_are_gone_history_fills_the_gap(plc, tmp_pa
     for tag, sign in ((1, 1), (2, -1)):
         came = sorted(sign * v for v in receiver.values(tag) if sign * v <= last)
         assert came == [float(i) for i in range(int(came[0]), last + 1)]
-    for node in plc.nodes.values():
-        await plc.server.dehistorize_node_data_change(node)
+    await forgotten(plc)
+
+
+async def test_a_long_history_is_read_over_continuation_points_to_its_end(plc, tmp_path):
+    receiver, count = Receiver(), 2500
+    await added(plc)
+    await historized(plc)
+    asked, stock = [], plc.server.iserver.history_manager.storage.read_node_history
+
+    async def read(node, start, end, most):
+        asked.append(most)
+        return await stock(node, start, end, most)
+
+    plc.server.iserver.history_manager.storage.read_node_history = read
+    async with Link(plc.port) as link, gateway(tmp_path, receiver, endpoint(link.url)) as held:
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        link.refuse = True
+        link.cut()
+        await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+        await _forget_clients(plc)
+        begun = datetime.now(UTC)
+        for i in range(1, count + 1):
+            await plc.write("urn:a", "V", float(i), at=begun + timedelta(microseconds=200 * i))
+        await until(lambda: datetime.now(UTC) > begun + timedelta(microseconds=200 * count))
+        link.refuse = False
+        await until(lambda: of(held).state is EndpointState.CONNECTED, 15)
+        await plc.write("urn:a", "V", float(count + 1))
+        await until(lambda: recovered(receiver), 20)
+        await until(lambda: len(receiver.values(1)) >= count + 2)
+    assert sorted(receiver.values(1)) == [float(i) for i in range(count + 2)]
+    assert len(asked) >= 3
+    await forgotten(plc)
 
 
 async def test_without_history_the_gap_row_says_why_and_covers_all_that_is_missing(plc, tmp_path):
@@ -349,7 +385,7 @@ async def test_without_history_the_gap_row_says_why_and_covers_all_that_is_missi
             await asyncio.sleep(0.2)
             await _forget_clients(plc)
             await outage
-            await until(lambda: any("no history" in row["cause"] for row in receiver.gaps()), 15)
+            await until(lambda: any("no history" in row["cause"] for row in receiver.gaps()))
             last = await writer.stop()
         await settled(receiver, last)
         assert not recovered(receiver)
@@ -357,6 +393,88 @@ async def test_without_history_the_gap_row_says_why_and_covers_all_that_is_missi
         assert not unexplained(receiver, writer, last)
         rows = [(r["tag"], r["at"], r["value"], r["status"]) for r in receiver.samples]
         assert len(rows) == len(set(rows))
+
+
+def claimed(receiver: Receiver) -> list[tuple[datetime, datetime]]:
+    """Gaps that were told and not taken back."""
+    gaps = [(row["from"], row["to"]) for row in receiver.gaps()]
+    for row in recovered(receiver):
+        gaps = [
+            piece
+            for a, b in gaps
+            for piece in ((a, min(b, row["from"])), (max(a, row["to"]), b))
+            if piece[0] < piece[1]
+        ]
+    return gaps
+
+
+@contextlib.asynccontextmanager
+async def a_first_cut(plc, receiver, folder, monkeypatch):
+    """A link whose first outage is over and waits to be judged; a second one is up to the test."""
+    async with Link(plc.port) as link, gateway(folder, receiver, endpoint(link.url)) as held:
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        async with Writer(plc) as writer:
+            await until(lambda: writer.count > 20)
+            monkeypatch.setattr("connectors.opcua.source._SETTLE_S", 60.0)
+            await link.outage(0.4)
+            await until(lambda: of(held).resumed == 1, 15)
+            seen = receiver.values(1)[-1]
+            await until(lambda: receiver.values(1)[-1] > seen)
+            assert claimed(receiver)
+            monkeypatch.undo()
+            yield link, held, writer
+
+
+async def test_a_second_cut_before_the_first_is_judged_leaves_no_gap_whose_values_came(
+    plc, tmp_path, monkeypatch
+):
+    receiver = Receiver()
+    await added(plc)
+    async with a_first_cut(plc, receiver, tmp_path, monkeypatch) as (link, _, writer):
+        await link.outage(0.4)
+        await until(lambda: len(recovered(receiver)) == 2 and not claimed(receiver), 15)
+        last = await writer.stop()
+        await settled(receiver, last)
+    assert_whole(receiver, last)
+
+
+async def test_a_second_cut_that_loses_the_subscriptions_is_filled_on_its_own(
+    plc, tmp_path, monkeypatch
+):
+    receiver = Receiver()
+    await added(plc)
+    await historized(plc)
+    async with a_first_cut(plc, receiver, tmp_path, monkeypatch) as (link, held, writer):
+        outage = asyncio.create_task(link.outage(0.6))
+        await asyncio.sleep(0.2)
+        await _forget_clients(plc)
+        await outage
+        await until(lambda: len(recovered(receiver)) == 2 and not claimed(receiver), 15)
+        last = await writer.stop()
+        await settled(receiver, last)
+        assert of(held).backfilled > 0
+    for tag, sign in ((1, 1), (2, -1)):
+        came = sorted(sign * v for v in receiver.values(tag) if sign * v <= last)
+        assert came == [float(i) for i in range(int(came[0]), last + 1)]
+    await forgotten(plc)
+
+
+async def test_a_gateway_that_ends_judges_first_what_is_still_open(plc, tmp_path, monkeypatch):
+    receiver = Receiver()
+    await added(plc)
+    monkeypatch.setattr("connectors.opcua.source._SETTLE_S", 1.0)
+    async with (
+        Link(plc.port) as link,
+        Writer(plc) as writer,
+        gateway(tmp_path, receiver, endpoint(link.url)) as held,
+    ):
+        await until(lambda: writer.count > 20 and receiver.values(1))
+        await link.outage(0.4)
+        await until(lambda: of(held).resumed == 1, 15)
+        assert claimed(receiver)
+        assert not recovered(receiver)
+        await held.stop()
+        assert not claimed(receiver)
 
 
 async def _forget_clients(plc: Plc) -> None:
@@ -378,7 +496,7 @@ async def test_a_queue_shorter_than_the_cut_is_a_gap_of_that_length(plc, tmp_pat
             async with Writer(plc) as writer:
                 await until(lambda: writer.count > 20)
                 await link.outage(1.0)
-                await until(lambda: any("queues hold" in r["cause"] for r in receiver.gaps()), 15)
+                await until(lambda: any("queues hold" in r["cause"] for r in receiver.gaps()))
                 last = await writer.stop()
             await settled(receiver, last)
             assert not unexplained(receiver, writer, last)
@@ -450,7 +568,7 @@ async def test_a_value_too_large_for_any_message_harms_no_other(plc, tmp_path, m
     await plc.add("urn:a", "Huge", [float(i) for i in range(100_000)])
     config = endpoint(plc.url, names=("Huge", "V"))
     async with gateway(tmp_path, receiver, config) as held:
-        await until(lambda: receiver.values(2), 20)
+        await until(lambda: receiver.values(2))
         await plc.write("urn:a", "V", 5.0)
         await until(lambda: receiver.values(2)[-1] == 5.0)
         assert "array" in of(held).rejected["nsu=urn:a;s=Huge"]

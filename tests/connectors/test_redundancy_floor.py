@@ -1,11 +1,11 @@
 """Two servers of one endpoint: the second takes over, and what both tell is stored once."""
 
 import asyncio
-import contextlib
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+import pytest_asyncio
 from floor_plc import Plc, free_port, running
 from floor_proxy import Link
 from floor_receiver import Receiver, until
@@ -15,21 +15,30 @@ from connectors.opcua.redundancy import Once
 from connectors.opcua.report import EndpointState
 from twin.samples import SAMPLES
 
-pytestmark = [pytest.mark.floor]
+pytestmark = [
+    pytest.mark.floor,
+    pytest.mark.filterwarnings("ignore:.*MonitoredItemService.datachange_callback"),
+]
 
 
-@contextlib.asynccontextmanager
-async def pair():
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers():
+    """Two servers for all tests: starting one takes two seconds."""
+    async with running(Plc(free_port())) as first, running(Plc(free_port())) as second:
+        yield first, second
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pair(servers):
     """Two servers with the same nodes, the first behind a link."""
-    async with (
-        running(Plc(free_port())) as first,
-        running(Plc(free_port())) as second,
-        Link(first.port) as link,
-    ):
-        for plc in (first, second):
-            await plc.add("urn:a", "V", 0.0)
-            await plc.add("urn:a", "W", 0.0)
-        yield first, second, link
+    for plc in servers:
+        await plc.add("urn:a", "V", 0.0)
+        await plc.add("urn:a", "W", 0.0)
+    async with Link(servers[0].port) as link:
+        yield *servers, link
+    for plc in servers:
+        await plc.server.delete_nodes(list(plc.nodes.values()))
+        plc.nodes.clear()
 
 
 async def both(first: Plc, second: Plc, value: float) -> None:
@@ -39,29 +48,29 @@ async def both(first: Plc, second: Plc, value: float) -> None:
         await plc.write("urn:a", "V", value, at=at)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("kind", ["cold", "warm", "hot"])
-async def test_the_second_server_takes_over_and_no_row_comes_twice(kind, tmp_path):
-    receiver = Receiver()
-    async with pair() as (first, second, link):
-        config = endpoint(link.url, spares=(second.url,), redundancy=kind)
-        async with gateway(tmp_path, receiver, config, SETTINGS) as held:
-            await until(lambda: of(held).state is EndpointState.CONNECTED)
-            await until(lambda: receiver.values(1) and receiver.values(2))
-            if kind == "warm":
-                await until(lambda: "standing by" in of(held).cause)
-            for i in range(1, 6):
-                await both(first, second, float(i))
-                await asyncio.sleep(0.05)
-            await until(lambda: receiver.values(1)[-1] == 5.0)
-            link.refuse = True
-            link.cut()
-            await until(lambda: of(held).failovers == 1, 15)
-            await until(lambda: of(held).state is EndpointState.CONNECTED, 15)
-            for i in range(6, 11):
-                await both(first, second, float(i))
-                await asyncio.sleep(0.05)
-            await until(lambda: receiver.values(1)[-1] == 10.0)
-            assert f"led by {second.url}" in of(held).cause
+async def test_the_second_server_takes_over_and_no_row_comes_twice(kind, pair, tmp_path):
+    receiver, (first, second, link) = Receiver(), pair
+    config = endpoint(link.url, spares=(second.url,), redundancy=kind)
+    async with gateway(tmp_path, receiver, config, SETTINGS) as held:
+        await until(lambda: of(held).state is EndpointState.CONNECTED)
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        if kind == "warm":
+            await until(lambda: "standing by" in of(held).cause)
+        for i in range(1, 6):
+            await both(first, second, float(i))
+            await asyncio.sleep(0.05)
+        await until(lambda: receiver.values(1)[-1] == 5.0)
+        link.refuse = True
+        link.cut()
+        await until(lambda: of(held).failovers == 1)
+        await until(lambda: of(held).state is EndpointState.CONNECTED)
+        for i in range(6, 11):
+            await both(first, second, float(i))
+            await asyncio.sleep(0.05)
+        await until(lambda: receiver.values(1)[-1] == 10.0)
+        assert f"led by {second.url}" in of(held).cause
     rows = [(r["tag"], r["at"], r["value"], r["status"]) for r in receiver.samples if r["value"]]
     assert len(rows) == len(set(rows))
     assert sorted(set(receiver.values(1))) == [float(i) for i in range(11)]

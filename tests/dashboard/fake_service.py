@@ -144,6 +144,9 @@ class FakePark:
         self._alarms = {alarm.id: alarm for alarm in _alarms(START_US)}
         self._endpoints = {status.id: status for status in _endpoints()}
         self._mapping: dict[str, dict[str, str]] = {}
+        self._trials: dict[str, list[object]] = {}
+        self._crawls: dict[str, dict[str, object]] = {}
+        self._crawl_spec: EndpointSpec | None = None
         self._trusted: set[str] = set()
         self._certified: set[str] = set()
         self._runs = {run.id: run for run in _runs(START_US)}
@@ -541,6 +544,103 @@ class FakePark:
             )
         return _test(spec, trusted=spec.id in self._trusted or spec.policy == "None")
 
+    async def endpoint_trial_begin(self, park: str, spec: EndpointSpec) -> str:
+        found = await self.endpoint_test(spec)
+        name = f"trial-{len(self._trials)}"
+        self._trials[name] = [found, 0]
+        return name
+
+    async def endpoint_trial(self, park: str, trial: str) -> tuple[EndpointTest, bool]:
+        found, seen = self._trials[trial]
+        seen = self._trials[trial][1] = seen + 4
+        over = seen >= len(found.steps)
+        return (found if over else replace(found, ok=False, steps=found.steps[:seen])), over
+
+    async def endpoint_crawl(
+        self, park: str, url_or_id: str, *, fresh: bool, spec: EndpointSpec | None = None
+    ) -> Mapping[str, object]:
+        """Done when it was asked about seven times; a stopped one goes on."""
+        if spec is not None:
+            self._crawl_spec = spec
+        crawl = self._crawls.setdefault(url_or_id, {"state": "stopped", "asked": 0})
+        if crawl["state"] == "stopped" or fresh:
+            crawl.update(state="running", asked=0 if fresh else crawl["asked"])
+        crawl["asked"] += 1
+        if crawl["asked"] > 6:
+            crawl["state"] = "done"
+        return self._crawl_told(crawl)
+
+    async def endpoint_crawl_stop(self, park: str, url_or_id: str) -> Mapping[str, object]:
+        self._crawls[url_or_id]["state"] = "stopped"
+        return self._crawl_told(self._crawls[url_or_id])
+
+    def _crawl_told(self, crawl: Mapping[str, object]) -> Mapping[str, object]:
+        asked = int(str(crawl["asked"]))
+        told = {"nodes": 400 * asked, "left": 120, "levels": asked, "per_s": 412.0}
+        return told | {"state": crawl["state"], "complete": True, "what": "", "remedy": ""}
+
+    async def endpoint_propose(self, park: str, url_or_id: str) -> Sequence[Mapping[str, object]]:
+        return _proposals()
+
+    async def endpoint_review(
+        self, park: str, url_or_id: str, endpoint: str, mapping: Mapping[str, str]
+    ) -> Mapping[str, object]:
+        found = [
+            {
+                "code": "unit.wrong",
+                "severity": "error",
+                "node": node,
+                "path": path,
+                "why": "the unit is A, the tag holds kW",
+                "remedy": "name the unit at the source, or map another node",
+            }
+            for node, path in mapping.items()
+            if path.endswith("[A]")
+        ]
+        changes = [
+            {"action": "add", "path": path, "tag": 1, "reason": "new path"}
+            if path
+            else {"action": "remove", "path": node, "tag": 2, "reason": ""}
+            for node, path in mapping.items()
+        ]
+        if mapping:
+            changes.append(
+                {
+                    "action": "rename",
+                    "path": "vsip1/acme/main/l1/p02/active_power",
+                    "tag": 3,
+                    "reason": "was vsip1/acme/main/l1/p05/active_power",
+                }
+            )
+        return {"changes": changes, "findings": found, "problems": []}
+
+    async def endpoint_diff(
+        self, park: str, endpoint: str, data: bytes, name: str
+    ) -> Mapping[str, object]:
+        rows = [line.split(",") for line in data.decode("utf-8-sig").splitlines()]
+        if rows[:1] != [["node", "path", "unit"]]:
+            raise InputError("the list has no header that is known", "name its columns", "list")
+        good = [row for row in rows[1:] if len(row) == 3]
+        return {
+            "dialect": "parktwin",
+            "changes": [
+                {"action": "add", "node": n, "path": p, "unit": u, "was": ""} for n, p, u in good
+            ],
+            "problems": [
+                {"file": name, "line": i, "message": "no such node", "suggestion": "browse it"}
+                for i, row in enumerate(rows[1:], start=2)
+                if len(row) != 3
+            ],
+            "mapping": {n: f"{p} [{u}]" for n, p, u in good},
+        }
+
+    async def endpoint_export(self, park: str, endpoint: str) -> Sequence[Sequence[str]]:
+        mapped = self._mapping.get(endpoint, {})
+        return [
+            ["node", "path", "unit", "data_type", "description"],
+            *([node, path, "kW", "Double", ""] for node, path in mapped.items() if path),
+        ]
+
     async def endpoint_add(self, park: str, spec: EndpointSpec, *, force: bool = False) -> None:
         if spec.id in self._endpoints:
             raise Conflict(f"there is an endpoint {spec.id!r}", "choose another name", "id")
@@ -556,6 +656,7 @@ class FakePark:
             clock_offset_s=0.01,
             bridge_s=60.0,
         )
+        self._mapping[spec.id] = {pair["node"]: pair["path"] for pair in spec.mapping}
 
     async def endpoint_remove(self, park: str, endpoint: str) -> None:
         del self._endpoints[endpoint]
@@ -1374,6 +1475,32 @@ def _browse(node: str) -> list[BrowsedNode]:
             value="A-0042",
         ),
     ]
+
+
+def _proposals() -> list[dict[str, object]]:
+    """Ninety-odd nodes of a line, the first ones certain, the last ones guesses."""
+    found = []
+    for n in range(96):
+        machine, metric, unit, stored = (
+            ("p01", "active_power", "W", "kW"),
+            ("p02", "temperature", "degC", "degC"),
+            ("p03", "part_count", "", ""),
+            ("p04", "cycle_time", "ms", "s"),
+        )[n % 4]
+        confidence = 0.99 - n / 120
+        found.append(
+            {
+                "node": f"nsu=urn:new:plant;s=Day{n // 4}.May{n:02d}.{metric}",
+                "browsed": f"Dây {n // 4}/Máy ép {n:02d}/{metric}",
+                "path": f"vsip1/acme/main/l{n // 4}/{machine}/{metric}",
+                "unit": unit,
+                "stored": stored,
+                "confidence": confidence,
+                "sure": confidence >= 0.9,
+                "why": "name and unit",
+            }
+        )
+    return found
 
 
 def _run(

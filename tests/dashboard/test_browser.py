@@ -28,6 +28,7 @@ PATHS = [
     "/alarms",
     "/endpoints",
     "/endpoints/new",
+    "/endpoints/new?of=hoaphat-plc",
     "/endpoints/hoaphat-plc",
     "/whatif",
     "/whatif/run-0003",
@@ -188,6 +189,7 @@ def test_an_endpoint_is_tested_trusted_browsed_mapped_and_saved(page: Page, site
     expect(page.locator("#ep-result")).to_contain_text("9F:86:D0:81")
     page.get_by_role("button", name="Trust it").click()
     expect(page.locator("#ep-result")).to_contain_text("Every step passed.")
+    page.get_by_text("Browse by hand").click()
     page.click("#ep-browse")
     page.click(".tree-toggle >> text=Press")
     box = page.get_by_label("Tag path for Power")
@@ -195,6 +197,98 @@ def test_an_endpoint_is_tested_trusted_browsed_mapped_and_saved(page: Page, site
     page.click("#ep-save")
     expect(page).to_have_url(re.compile("/endpoints/new_plc"))
     expect(page.locator("h1")).to_contain_text("new_plc")
+
+
+def crawled(page: Page, site: str, name: str) -> None:
+    """Walk the steps up to the proposals."""
+    opened(page, site, "/endpoints/new")
+    page.fill("#ep-url", f"opc.tcp://{name}:4840")
+    page.fill("#ep-id", name)
+    page.click("#ep-test")
+    expect(page.locator("#ep-result")).to_contain_text("the strongest")
+    page.get_by_role("button", name="Trust it").click()
+    expect(page.locator("#ep-result")).to_contain_text("Every step passed.")
+    page.click("#ep-crawl")
+    expect(page.locator("#ep-crawl-view")).to_contain_text("Crawled")
+
+
+def test_a_crawl_wants_a_tested_server_is_stopped_and_goes_on(page: Page, site: str):
+    opened(page, site, "/endpoints/new")
+    page.fill("#ep-url", "opc.tcp://stopped:4840")
+    page.fill("#ep-id", "stopped")
+    page.click("#ep-crawl")
+    expect(page.locator("#ep-crawl-view")).to_contain_text("test it first")
+    page.get_by_role("button", name="None (unprotected)").click()
+    page.click("#ep-crawl")
+    expect(page.locator("#ep-crawl-view")).to_contain_text("Crawling")
+    expect(page.locator("#ep-crawl-view")).to_contain_text("412")
+    page.click("#ep-crawl-stop")
+    expect(page.locator("#ep-crawl-view")).to_contain_text("goes on from here")
+    page.click("#ep-crawl")
+    expect(page.locator("#ep-crawl-view")).to_contain_text("Crawled")
+    expect(page.locator("#ep-proposals tbody tr")).to_have_count(40)
+
+
+def test_proposals_are_filtered_accepted_refused_edited_and_undone(page: Page, site: str):
+    crawled(page, site, "mapped_plc")
+    tally = page.locator(".tally")
+    expect(tally).to_contain_text("open: 96")
+    page.click("#ep-accept-all")
+    expect(tally).to_contain_text("accepted: 11")
+    first = page.locator("#ep-proposals tbody tr").first
+    expect(first).to_contain_text("kW")
+    first.get_by_role("button", name="Refuse").click()
+    expect(tally).to_contain_text("refused: 1")
+    page.click("#ep-undo")
+    expect(tally).not_to_contain_text("refused")
+    unit = first.get_by_label(re.compile("Unit at source"))
+    unit.fill("A")
+    unit.press("Tab")
+    page.click("#ep-review-run")
+    review = page.locator("#ep-review")
+    expect(review).to_contain_text("name the unit at the source")
+    expect(review).to_contain_text("added: 11")
+    expect(review).to_contain_text("Goes on under the new name, nothing is lost.")
+    page.click("#ep-undo")
+    expect(review).to_contain_text("Not checked yet")
+    page.get_by_role("button", name="≥ 80 %").click()
+    expect(page.locator("#ep-proposals")).to_contain_text("91 %")
+    page.fill("#ep-find", "Máy ép 03")
+    expect(page.locator("#ep-proposals tbody tr")).to_have_count(1)
+    page.click("#ep-save")
+    expect(page).to_have_url(re.compile("/endpoints/mapped_plc"))
+
+
+def test_a_tag_list_is_compared_taken_over_and_downloaded(page: Page, site: str, tmp_path: Path):
+    opened(page, site, "/endpoints/new?of=hoaphat-plc")
+    page.fill("#ep-paste", "nothing we know")
+    page.click("#ep-compare")
+    expect(page.locator("#ep-list-view")).to_contain_text("name its columns")
+    node, path = "nsu=urn:a;s=Lò 1.Điện", "vsip1/hoaphat/main/l1/p01/active_power"
+    file = tmp_path / "tags.csv"
+    file.write_text(f"node,path,unit\n{node},{path},W\nbroken\n", encoding="utf-8")
+    page.set_input_files("#ep-file input[type=file]", file)
+    expect(page.locator("#ep-list-view")).to_contain_text("1 changes, 0 the same, 1 rows left out")
+    expect(page.locator("#ep-list-view")).to_contain_text("browse it")
+    page.get_by_role("button", name="Take over").click()
+    expect(page.locator("#ep-proposals")).to_contain_text("Lò 1.Điện")
+    page.click("#ep-save")
+    expect(page).to_have_url(re.compile("/endpoints/hoaphat-plc"))
+    opened(page, site, "/endpoints/new?of=hoaphat-plc")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Tag list (CSV)").click()
+    assert node in Path(download.value.path()).read_text(encoding="utf-8-sig")
+
+
+def test_a_list_too_large_for_a_page_is_told_with_another_way(
+    page: Page, site: str, tmp_path: Path
+):
+    opened(page, site, "/endpoints/new?of=hoaphat-plc")
+    file = tmp_path / "large.csv"
+    file.write_bytes(b"x" * 800_000)
+    page.set_input_files("#ep-file input[type=file]", file)
+    expect(page.locator("#ep-list-view")).to_contain_text("a page takes 700 kB")
+    expect(page.locator("#ep-list-view")).to_contain_text("endpoint map ID --from FILE")
 
 
 def test_a_certificate_is_trusted_taken_back_and_ours_renewed(page: Page, site: str):

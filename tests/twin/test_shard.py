@@ -369,6 +369,37 @@ def test_repeated_rows_are_dropped_wherever_they_come_from():
     assert [at for at, _ in tail(shard)[4:]] == [6, 7, 6]
 
 
+def test_a_batch_that_comes_again_after_its_gateway_was_killed_changes_nothing():
+    once, twice = ready(SimDisk()), ready(SimDisk())
+    first = power(*[(at, float(at % 7)) for at in range(20)])
+    for shard in (once, twice):
+        shard.deliver("gw", 1, 1, first, NOW)
+        shard.deliver("gw", 1, 2, power((20, 4.0)), NOW)
+    # Killed between storing a batch and noting it: the server sends its message once more, to
+    # another process with a session of its own, among new rows and no longer the newest.
+    again = power(*[(at, float(at % 7)) for at in range(5, 21) if at != 20], (21, 5.0))
+    twice.deliver("gw", 2, 1, again, NOW)
+    once.deliver("gw", 2, 1, power((21, 5.0)), NOW)
+    assert tail(twice) == tail(once)
+    until_us = NOW + 60 * S
+    for name in ("integral", "good_s", "n"):
+        one, two = (getattr(shard.state.totals(until_us), name) for shard in (once, twice))
+        assert two.tolist() == one.tolist()
+
+
+def test_rows_that_come_again_after_they_were_sealed_do_not_move_the_present():
+    memory = Store()
+    shard = ready(memory=memory)
+    rows = [(at, float(at % 7)) for at in range(20)]
+    shard.deliver("gw", 1, 1, power(*rows), NOW)
+    before = shard.state.totals(NOW + 60 * S)
+    shard.seal(NOW)
+    shard.deliver("gw", 2, 1, power(*rows[5:]), NOW)
+    after = shard.state.totals(NOW + 60 * S)
+    assert after.integral.tolist() == before.integral.tolist()
+    assert shard.state.at_us[0] == NOW + 19 * S
+
+
 def test_acknowledging_stops_below_five_percent_free_and_resumes_by_itself():
     disk = SimDisk()
     shard = ready(disk)

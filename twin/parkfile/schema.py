@@ -386,6 +386,10 @@ class Symbiosis(Strict):
     streams: tuple[Stream, ...] = ()
 
 
+DEADBAND: Final = r"^$|^\d+(\.\d+)?\s?%?$"
+"""A number in the source's unit, or a percentage of its range."""
+
+
 class Mapping(Strict):
     """Nodes → tag paths. Placeholders in braces stand for the same text on both sides."""
 
@@ -402,7 +406,7 @@ class Mapping(Strict):
     publishing: Duration | None = None
     deadband: str = Field(
         "",
-        pattern=r"^$|^\d+(\.\d+)?\s?%?$",
+        pattern=DEADBAND,
         description="Least change that is sent: in the source's unit, or `2 %` of its range",
     )
 
