@@ -216,7 +216,7 @@ class Decoder:
 
     def take_history(
         self, buf: Bytes, start: int, stop: int, count: int, handle: int,
-        *, after_us: int = NO_TIME, before_us: int = kernel.END_OF_TIME,
+        *, after_us: int = NO_TIME, before_us: int = kernel.END_OF_TIME, ahead_us: int = 0,
     ) -> int:  # fmt: skip
         """Append old values of one handle; returns how many became rows.
 
@@ -228,13 +228,16 @@ class Decoder:
             Whose they are.
         after_us, before_us
             Only values whose source time lies between these are taken [us].
+        ahead_us
+            How far the source's clock is ahead of ours: by receive time, values are placed where
+            they would have been received [us].
 
         Raises
         ------
         Malformed
             When the bytes are none.
         """
-        before, self.history_us = self.taken, NO_TIME
+        before, self.history_us, first = self.taken, NO_TIME, len(self._rows)
         values, of = struct.pack("<I", handle), self._handles
         p = start
         # History has no handles between its values: they are put in, and the walk stays one.
@@ -252,6 +255,12 @@ class Decoder:
         present = [getattr(of, name)[handle] for name in _OF_THE_PRESENT]
         joined = as_bytes(b"".join(pieces))
         self._walk(joined, 0, len(joined), len(pieces) // 2, 0, unchanged=False)
+        if self._policy == kernel.BY_RECEIPT:
+            at, own = (
+                column[first : len(self._rows)]
+                for column in (self._rows.columns.at, self._rows.columns.server_at)
+            )
+            at[:] = np.where(own == NO_TIME, at, own - ahead_us)
         self.newest_us = newest
         for name, value in zip(_OF_THE_PRESENT, present, strict=True):
             getattr(of, name)[handle] = value

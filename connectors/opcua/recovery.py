@@ -249,6 +249,7 @@ async def backfill(
     *,
     room: Callable[[int], Awaitable[None]],
     timeout_s: float,
+    ahead_us: int = 0,
 ) -> Filled:
     """Read from the server's history what the subscriptions missed.
 
@@ -264,6 +265,8 @@ async def backfill(
         Waits until so many rows find a place.
     timeout_s
         Longest wait for one answer [s].
+    ahead_us
+        How far the source's clock is ahead of ours [us].
 
     Raises
     ------
@@ -284,7 +287,7 @@ async def backfill(
                 failed[hole.handle] = "no history"
     values = 0
     for some in chunks(readable, _NODES):
-        values += await _fill(client, decoder, some, failed, room, timeout_s)
+        values += await _fill(client, decoder, some, failed, room, timeout_s, ahead_us)
     return Filled(values=values, items=len(holes) - len(failed), failed=failed)
 
 
@@ -295,6 +298,7 @@ async def _fill(
     failed: dict[int, str],
     room: Callable[[int], Awaitable[None]],
     timeout_s: float,
+    ahead_us: int,
 ) -> int:
     """Read some holes to their ends, over as many answers as it takes."""
     values = 0
@@ -311,11 +315,11 @@ async def _fill(
                 return values
             # One node can spoil the call for the others.
             for one in left:
-                values += await _fill(client, decoder, [one[0]], failed, room, timeout_s)
+                values += await _fill(client, decoder, [one[0]], failed, room, timeout_s, ahead_us)
             return values
         following: list[tuple[Hole, bytes]] = []
         for (hole, _), result in zip(left, results, strict=False):
-            values += await _taken(decoder, body, hole, result, failed, room)
+            values += await _taken(decoder, body, hole, result, failed, room, ahead_us)
             part = result.values
             if hole.handle in failed or part is None:
                 continue
@@ -337,6 +341,7 @@ async def _taken(
     result: History,
     failed: dict[int, str],
     room: Callable[[int], Awaitable[None]],
+    ahead_us: int,
 ) -> int:
     if result.status >= 0x8000_0000:
         failed[hole.handle] = ua.StatusCode(ua.UInt32(result.status)).name
@@ -347,7 +352,7 @@ async def _taken(
     await room(part.count)
     return decoder.take_history(
         body, part.start, part.stop, part.count, hole.handle,
-        after_us=hole.after_us, before_us=hole.before_us,
+        after_us=hole.after_us, before_us=hole.before_us, ahead_us=ahead_us,
     )  # fmt: skip
 
 

@@ -49,15 +49,14 @@ from connectors.opcua.kernel import Bytes
 from connectors.opcua.ledger import Ledger
 from connectors.opcua.monitor import Monitor, Subscribed, chunks
 from connectors.opcua.nodes import resolve
+from connectors.opcua.outage import Outage, Unjudged, cut_short, doubtful, holes_of
 from connectors.opcua.pace import Pace
 from connectors.opcua.publishing import TOO_LARGE, Publisher
 from connectors.opcua.recovery import (
     OWNER_ONLY,
-    Hole,
     Kept,
     Marks,
     backfill,
-    bounded,
     read_kept,
     transfer,
     without_ticket,
@@ -91,6 +90,7 @@ _LINGER_PART: Final = 8.0
 """Part of a publishing interval for which rows wait to share a batch."""
 _TICKET_TRIES: Final = 3
 _CANCELS: Final = 3
+_JUDGE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,38 +123,6 @@ class SourceSettings:
     coverage_s: float = 10.0
     frozen_s: float = 60.0
     rows: int = 200_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """A time without values that is over, and still has to be judged.
-
-    Parameters
-    ----------
-    from_us, to_us
-        Park time of the last sign of life before it, and of the first after it [us].
-    seconds
-        How long it was by our own clock [s].
-    then
-        Where the decoder stood before it.
-    kept
-        Whether the same subscriptions went on after it.
-    how
-        In what way they went on, or why they did not.
-    judge_at
-        When the queues should have been emptied [monotonic s].
-    told
-        Whether a gap row was told for it.
-    """
-
-    from_us: int
-    to_us: int
-    seconds: float
-    then: Present
-    kept: bool
-    how: str
-    judge_at: float
-    told: bool = True
 
 
 class Source:
@@ -242,6 +210,7 @@ class Source:
         self._ticket_tries = 0
         self._noted_at, self._kept_items = 0.0, 0
         self._outage: Outage | None = None
+        self._unjudged: list[Unjudged] = []
         self._judging: asyncio.Task[None] | None = None
         self._full_since: tuple[float, int, Present] | None = None
         self._resumes = self._backfilled = 0
@@ -254,7 +223,7 @@ class Source:
         self._remark = ""
         self._overflows_told = 0
         self._polled = 0
-        self._leaving = True
+        self._leaving, self._stopping = True, False
         self._task: asyncio.Task[None] | None = None
 
     # --- life ---
@@ -275,7 +244,7 @@ class Source:
         stay
             Leave the session at the server, for the next process to take up.
         """
-        self._leaving = stay
+        self._leaving, self._stopping = stay, True
         if self._task is not None:
             await self._cancelled(self._task)
             self._task = None
@@ -418,10 +387,16 @@ class Source:
 
     async def _part(self, client: Client, *, whole: bool) -> None:
         """End a session: leave it to be taken up, or close it."""
+        monitor = self._monitor
+        if whole and monitor is not None and is_open(client) and self._stopping:
+            await self._judge_before_leaving(monitor)
         if self._judging is not None:
             self._judging.cancel()
             await asyncio.gather(self._judging, return_exceptions=True)
             self._judging = None
+        if monitor is not None and self._outage is not None:
+            self._unjudged.append(cut_short(monitor, self._decoder, self._outage))
+            self._outage = None
         await self._publisher.stop()
         self._heard_us = self._sure_us
         if whole:
@@ -531,8 +506,7 @@ class Source:
         monitor = Monitor(
             client, self.config, identity.namespaces, per_call, profile, self._careful
         )
-        # An outage that was not yet judged and this one are one.
-        then = self._outage.then if self._outage is not None else self._decoder.present()
+        then = self._decoder.present()
         since = self._silent_since()
         going_on, how = await self._going_on(opened, identity)
         publisher, items = self._publisher, list(enumerate(self.config.items, start=1))
@@ -549,27 +523,28 @@ class Source:
         publisher.start()
         publisher.fit(self._pace.round_trip_s.value or 0.0, monitor.publishing_ms / 1000.0)
         self._spoke = not going_on
-        pending = self._outage
         self._connected()
         if since is not None:
             settle_s = _SETTLE_INTERVALS * monitor.publishing_ms / 1000.0 + _SETTLE_S
+            now, seconds = time.monotonic(), time.time() - since[0]
+            for one in self._unjudged:
+                # What its queues held may have lain there ever since.
+                begun = one.outage.judge_at - settle_s - one.outage.seconds
+                seconds = max(seconds, now - begun)
             self._outage = Outage(
                 from_us=since[1],
                 to_us=self._heard_us,
-                seconds=time.time() - since[0],
+                seconds=seconds,
                 then=then,
-                kept=bool(going_on) and (pending is None or pending.kept),
+                kept=bool(going_on),
                 how=how,
-                judge_at=time.monotonic() + settle_s,
+                judge_at=now + settle_s,
             )
             self._resumes += bool(going_on)
         await self._keep_session(client, identity, monitor)
 
     def _silent_since(self) -> tuple[float, int] | None:
         """When values were last heard: wall time [s] and park time [us]; None when never."""
-        if self._outage is not None:
-            # Not yet judged: the two are one.
-            return time.time() - self._outage.seconds, self._outage.from_us
         if self._kept is not None:
             return self._kept.wall_s, self._kept.heard_us
         if self._new:
@@ -919,35 +894,58 @@ class Source:
                 self._end(f"connection lost ({fault})")
 
     async def _judge(self, monitor: Monitor, outage: Outage) -> None:
-        """Say what became of the values of an outage; fill from history what the server dropped."""
-        holes = self._holes(monitor, outage)
-        if not holes and not outage.told:
-            pass
-        elif not holes:
+        """Say what became of the values of an outage, and of those before it that wait for it."""
+        spans = doubtful(monitor, self._decoder, outage)
+        lost = await self._filled(monitor, spans)
+        for one in tuple(self._unjudged):
+            before = await self._filled(monitor, one.spans)
+            self._say(one.outage, one.spans, before or (lost if one.mute else None))
+            self._unjudged.remove(one)
+        self._say(outage, spans, lost)
+        self._outage = None
+
+    async def _filled(
+        self, monitor: Monitor, spans: Sequence[tuple[int, int, int]]
+    ) -> tuple[int, str] | None:
+        """Fill from the server's history; how many items stay without it, and why."""
+        if not spans:
+            return None
+        ahead_us = self._pace.source_offset_us
+        if self.config.time_policy == "receive" and (len(ahead_us) < 3 or self._speed() > 1.0):
+            return len(spans), "history has no receive time, and the source's clock is not known"
+        filled = await backfill(
+            monitor.client,
+            self._decoder,
+            holes_of(spans, self.config, monitor.namespaces),
+            room=self._room_for,
+            timeout_s=self.settings.timeout_s,
+            ahead_us=round(ahead_us.value or 0),
+        )
+        self._backfilled += filled.values
+        self._wake()
+        failed = filled.failed
+        return (len(failed), next(iter(failed.values()))) if failed else None
+
+    def _say(
+        self, outage: Outage, spans: Sequence[tuple[int, int, int]], lost: tuple[int, str] | None
+    ) -> None:
+        if lost is not None:
+            self._missed(outage, *lost)
+        elif spans:
+            self._ledger.recovered(outage.from_us, outage.to_us, "from the server's history")
+        elif outage.told:
             kept = f"the server kept the values, taken up {outage.how}"
             self._ledger.recovered(
                 outage.from_us, outage.to_us, kept if outage.kept else "nothing had changed"
             )
-        elif self.config.time_policy == "receive":
-            self._missed(outage, len(holes), "history has no receive time")
-        else:
-            filled = await backfill(
-                monitor.client,
-                self._decoder,
-                holes,
-                room=self._room_for,
-                timeout_s=self.settings.timeout_s,
-            )
-            self._backfilled += filled.values
-            self._wake()
-            if filled.failed:
-                reason = next(iter(filled.failed.values()))
-                self._missed(outage, len(filled.failed), reason)
-            else:
-                self._ledger.recovered(
-                    outage.from_us, outage.to_us, f"{filled.values} values of the server's history"
-                )
-        self._outage = None
+
+    async def _judge_before_leaving(self, monitor: Monitor) -> None:
+        """The next process would know nothing of this outage: empty the queues first, shortly."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_JUDGE_S):
+                while self._outage is not None and not self._ended.is_set():
+                    self._begin_judging(monitor, time.monotonic())
+                    await asyncio.sleep(0.02)
 
     def _missed(self, outage: Outage, items: int, reason: str) -> None:
         why = (
@@ -958,24 +956,6 @@ class Source:
         self._ledger.missed(
             outage.from_us, outage.to_us, f"{why}; {items} items not filled ({reason})"
         )
-
-    def _holes(self, monitor: Monitor, outage: Outage) -> list[Hole]:
-        """Items that may have lost values, with the times between which they lie."""
-        holes = []
-        for one in monitor.subscriptions.values():
-            for handle, (size, held_s) in one.queues.items():
-                values, flooded, last_us, first_us = self._decoder.since(outage.then, handle)
-                # A queue that came back less than full dropped nothing.
-                full = values >= size and outage.seconds > held_s
-                if outage.kept and not full and not flooded:
-                    continue
-                after_us, before_us = bounded(last_us, first_us, outage.from_us, outage.to_us)
-                if before_us <= after_us:
-                    continue
-                item = self.config.items[handle - 1]
-                node = resolve(item.namespace, item.identifier, monitor.namespaces)
-                holes.append(Hole(handle=handle, node=node, after_us=after_us, before_us=before_us))
-        return holes
 
     async def _room_for(self, count: int) -> None:
         while count > self.rows.room and len(self.rows):

@@ -343,6 +343,35 @@ async def test_when_the_subscriptions_are_gone_history_fills_the_gap(plc, tmp_pa
     await forgotten(plc)
 
 
+async def test_by_receive_time_history_lies_where_it_would_have_been_received(plc, tmp_path):
+    """The clock of this PLC is seven hours ahead."""
+    receiver, ahead = Receiver(), timedelta(hours=7)
+    await added(plc)
+    await historized(plc)
+    config = {"time_policy": "receive"}
+    async with (
+        Link(plc.port) as link,
+        gateway(tmp_path, receiver, endpoint(link.url, **config)) as held,
+    ):
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        for i in range(1, 6):
+            await plc.write("urn:a", "V", float(i), at=datetime.now(UTC) + ahead)
+            await until(lambda n=i: receiver.values(1)[-1] == n)
+        outage = asyncio.create_task(link.outage(0.6))
+        await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+        await _forget_clients(plc)
+        written = datetime.now(UTC)
+        await plc.write("urn:a", "V", 6.0, at=written + ahead)
+        await plc.write("urn:a", "V", 7.0, at=datetime.now(UTC) + ahead)
+        await outage
+        await until(lambda: recovered(receiver), 15)
+        await until(lambda: 6.0 in receiver.values(1))
+    (row,) = (row for row in receiver.samples if row["value"] == 6.0)
+    assert abs(row["at"] - written) < timedelta(seconds=5)
+    assert row["server_at"] == written + ahead
+    await forgotten(plc)
+
+
 async def test_a_long_history_is_read_over_continuation_points_to_its_end(plc, tmp_path):
     receiver, count = Receiver(), 2500
     await added(plc)
