@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple, cast
 import typer
 
 from cluster.client import Client
-from cluster.ports import InputError, NotFound, Unavailable
+from cluster.ports import InputError, Unavailable
 from cluster.strongest import BY_STRENGTH, strongest
 from dashboard.verbs import onboarding
 from dashboard.verbs.output import (
@@ -22,6 +22,10 @@ from dashboard.verbs.verb import group
 
 _STATUS: Final = ("id", "state", "cause", "security", "requested", "delivering", "values_per_s")
 _STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "bridge_s", "gateway", "url")
+_TAGS: Final = (
+    *("path", "values", "values_per_s", "bad_share", "overflowed", "source_at", "refused", "node"),
+)
+_LISTS: Final = ("rejected", "last_gaps")
 _STEPS: Final = ("step", "ok", "ms", "detail", "remedy")
 _NODES: Final = ("node", "name", "node_class", "value", "unit", "proposal", "confidence")
 
@@ -46,6 +50,9 @@ UserCertificate = Annotated[
 UserKey = Annotated[
     str, typer.Option(help="file:NAME of its key; --password is the key's passphrase")
 ]
+TimePolicy = Annotated[
+    str, typer.Option(help="Which time counts: source, server or receive (for wrong clocks)")
+]
 Pairs = Annotated[list[str], typer.Option("--map", help="NODE=PATH; may be repeated")]
 
 
@@ -56,24 +63,36 @@ def list_(park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None
     show_rows(rows, (*_STATUS, *_STATUS_MORE), json=json)
 
 
-def show(endpoint: Id, park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None:
-    """Show one endpoint in full.
+def show(
+    endpoint: Id,
+    tags: Annotated[bool, typer.Option("--tags", help="How each of its tags does")] = False,
+    park: ParkId = "",
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Show one endpoint in full, or its tags.
 
-    bridge_s: seconds of outage the queues survive that its server granted; gateway: who reads it.
+    bridge_s: seconds of outage the queues survive that its server granted; gateway: who reads it;
+    suggested_policy: the time policy its clock asks for; last_gaps: when and why it was away.
     """
     with Client(url) as client:
-        rows = client.rows(f"/parks/{park_of(client, park)}/endpoints")
-    found = next((row for row in rows if row["id"] == endpoint), None)
-    if found is None:
-        raise NotFound("endpoint", endpoint, tuple(str(row["id"]) for row in rows))
+        route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}"
+        if tags:
+            show_rows(client.rows(f"{route}/tags"), _TAGS, json=json)
+            return
+        found = cast("dict[str, object]", client.get(route))
     if json:
         show_json(found)
         return
     lines: list[dict[str, object]] = [
-        {"what": name, "value": value} for name, value in found.items() if name != "rejected"
+        {"what": name, "value": value} for name, value in found.items() if name not in _LISTS
     ]
     refused = cast("dict[str, object]", found.get("rejected") or {})
     lines += [{"what": "rejected", "value": f"{node}: {why}"} for node, why in refused.items()]
+    gaps = cast("list[dict[str, str]]", found.get("last_gaps") or [])
+    lines += [
+        {"what": "gap", "value": f"{gap['from']} to {gap['to']}: {gap['cause']}"} for gap in gaps
+    ]
     show_rows(lines, ("what", "value"), json=False)
 
 
@@ -116,6 +135,23 @@ def add(
     user_certificate: UserCertificate = "",
     user_key: UserKey = "",
     map_: Pairs = [],  # noqa: B006 - typer copies it
+    time_policy: TimePolicy = "source",
+    sampling_ms: Annotated[float, typer.Option(help="Sampling interval to ask for [ms]")] = 1000.0,
+    publishing_ms: Annotated[
+        float, typer.Option(help="Publishing interval to ask for [ms]")
+    ] = 1000.0,
+    bridge_s: Annotated[float, typer.Option(help="Outage its queues should hold [s]")] = 10.0,
+    deadband: Annotated[
+        str, typer.Option(help="Least change that is sent: 0.5, or `2 %` of the range")
+    ] = "",
+    spare: Annotated[
+        list[str], typer.Option(help="Address of a redundant server; may be repeated")
+    ] = [],  # noqa: B006 - typer copies it
+    redundancy: Annotated[str, typer.Option(help="cold, warm or hot, with --spare")] = "cold",
+    heartbeat: Annotated[
+        str, typer.Option(help="Node of the device behind the server that changes while it lives")
+    ] = "",
+    heartbeat_s: Annotated[float, typer.Option(help="It changes at least this often [s]")] = 60.0,
     force: Annotated[bool, typer.Option(help="Save it although it does not answer")] = False,
     park: ParkId = "",
     url: Url = DEFAULT_URL,
@@ -137,7 +173,19 @@ def add(
             tried = _try(client, wanted, "")
             _passed(tried)
             chosen = str(tried["security"])
-        whole = wanted.body(chosen) | {"mapping": mapping}
+        more = {
+            "mapping": mapping,
+            "time_policy": time_policy,
+            "sampling_ms": sampling_ms,
+            "publishing_ms": publishing_ms,
+            "bridge_s": bridge_s,
+            "deadband": deadband,
+            "spares": spare,
+            "redundancy": redundancy,
+            "heartbeat": heartbeat,
+            "heartbeat_s": heartbeat_s,
+        }
+        whole = wanted.body(chosen) | more
         query = {"force": str(force).lower(), "by": getpass.getuser()}
         made = client.send("POST", f"/parks/{name}/endpoints", whole, **query)
     if json:

@@ -215,6 +215,28 @@ async def test_a_taken_id_is_409_and_a_refusal_403(http):
     assert (answer.status_code, answer.json()["remedy"]) == (403, "ask the operator")
 
 
+async def test_one_endpoint_and_its_tags_are_told_in_full(http):
+    told = (await http.get("/parks/small/endpoints/plc")).json()
+    assert (told["id"], told["gaps"], told["certificate_until"]) == ("plc", 8, None)
+    assert {"bad", "reconnects", "frozen", "suggested_policy", "last_gaps"} <= told.keys()
+    tags = (await http.get("/parks/small/endpoints/plc/tags")).json()
+    assert [(row["path"], row["bad"]) for row in tags] == [("small/a/p", 10)]
+    missing = await http.get("/parks/small/endpoints/plcc")
+    assert missing.status_code == 404
+    # Names of other routes are no ids.
+    assert (await http.get("/parks/small/endpoints/browse?endpoint=plc")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("deadband", "two"), ("bridge_s", 0), ("heartbeat_s", -1)]
+)
+async def test_a_wrong_part_of_an_endpoint_is_named(http, field, value):
+    body = {"id": "new", "url": "opc.tcp://h:1", field: value}
+    answer = await http.post("/parks/small/endpoints", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["where"] == f"body.{field}"
+
+
 async def test_a_password_is_a_reference_never_the_password(http):
     body = {"id": "new", "url": "opc.tcp://h:1", "user": "u", "password": "secret"}
     answer = await http.post("/parks/small/endpoints", json=body)
@@ -235,6 +257,17 @@ async def test_a_gateway_delivers_a_numbered_batch(http, service):
     answer = await http.post("/ingest/small?source=edge&session=3&seq=1", content=stream(batch))
     assert answer.json() == {"session": 3, "acked_seq": 1, "expect": None}
     assert service.asked == [("ingest", "edge", 3, 1, 2)]
+
+
+async def test_what_comes_over_a_proxy_needs_a_token(http):
+    batch = sample_batch(tag=[1], at_us=fake.NOW_US, value=1.0, seen_us=fake.NOW_US)
+    path = "/ingest/small?source=edge&session=3&seq=1"
+    for header in ("X-Forwarded-For", "Forwarded", "Via"):
+        answer = await http.post(path, content=stream(batch), headers={header: "10.0.0.9"})
+        assert answer.status_code == 403
+    assert (
+        await http.post("/gateway/hello", json={"nonce": "0123456789abcdef"})
+    ).status_code == 403
 
 
 @pytest.mark.parametrize("body", [b"", b"no arrow", b"\x00" * 100])
@@ -277,6 +310,8 @@ async def test_prometheus_reads_the_numbers(service):
     assert found[("parktwin_buffer_overflows_total", "small")] == 3.0
     assert found[("parktwin_endpoint_gaps_total", "plc", "small")] == 8.0
     assert found[("parktwin_endpoint_lost_values_total", "plc", "small")] == 9.0
+    assert found[("parktwin_endpoint_frozen", "plc", "small")] == 0.0
+    assert ("parktwin_endpoint_clock_offset_seconds", "plc", "small") not in found
     assert found[("parktwin_buffered_batches", "small")] == 6.0
     assert found[("parktwin_buffered_bytes", "small")] == 7000.0
     assert found[("parktwin_whatif_queued",)] == 4.0

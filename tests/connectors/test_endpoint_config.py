@@ -1,6 +1,8 @@
 """Endpoint configuration, node ids, and the names of asyncua that the connector stands on."""
 
 import inspect
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from asyncua.client.ua_session import UaSession
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster import bindings
+from cluster.ports import EndpointSpec
 from connectors.opcua.config import EndpointConfig, endpoint_config
 from connectors.opcua.nodes import resolve, split_node, written
 from models.errors import InputError, NotFound
@@ -166,3 +170,28 @@ def test_the_public_names_of_asyncua_still_behave_as_the_connector_needs():
     assert client.certificate_validator is None
     assert isinstance(client.uaclient.session, UaSession)
     assert {"ClientHandle", "Value"} == set(ua.MonitoredItemNotification.__dataclass_fields__)
+
+
+def test_what_was_registered_reaches_the_connector_whole():
+    spec = EndpointSpec(
+        id="plc", url="opc.tcp://h:1", allow_insecure=True, bridge_s=60.0, deadband="2 %",
+        spares=("opc.tcp://h:2",), redundancy="hot", heartbeat="nsu=urn:a;s=Beat",
+        heartbeat_s=30.0, publishing_ms=200.0,
+    )  # fmt: skip
+    # As the store keeps it: lists where there were tuples.
+    kept = json.loads(json.dumps(asdict(spec)))
+    binding = Binding(path="p/m/power", endpoint="plc", namespace="urn:a", identifier="s=P")
+    row = TagRow(tag=7, binding=binding, valid_from_us=0, valid_to_us=None)
+    config = bindings.config_of("plc", kept, [row])
+    assert (config.bridge_s, config.redundancy, config.publishing_ms) == (60.0, "hot", 200.0)
+    assert config.spares == ("opc.tcp://h:2",)
+    assert (config.heartbeat, config.heartbeat_s) == ("nsu=urn:a;s=Beat", 30.0)
+    (item,) = config.items
+    assert (item.deadband, item.deadband_percent, item.group) == (2.0, True, "p/m")
+    assert config == bindings.config_of("plc", kept, [row])
+
+
+@pytest.mark.parametrize("heartbeat", ["ns=2;s=Beat", "Beat", "nsu=urn:a;Beat"])
+def test_a_heartbeat_that_is_no_node_is_refused(heartbeat):
+    with pytest.raises(InputError, match="is no node"):
+        EndpointConfig(id="plc", url="opc.tcp://h:1", allow_insecure=True, heartbeat=heartbeat)

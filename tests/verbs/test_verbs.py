@@ -259,6 +259,9 @@ def test_one_endpoint_is_shown_in_full(run, url):
     code, said, _ = run("endpoint", "show", "plc", "--url", url)
     assert code == 0
     assert {"bridge_s", "gateway"} <= {line.split()[0] for line in said.splitlines() if line}
+    code, said, _ = run("endpoint", "show", "plc", "--tags", "--json", "--url", url)
+    assert code == 0
+    assert '"path"' in said
     assert run("endpoint", "show", "plcc", "--url", url)[0] == INPUT
 
 
