@@ -256,11 +256,11 @@ class Decoder:
         joined = as_bytes(b"".join(pieces))
         self._walk(joined, 0, len(joined), len(pieces) // 2, 0, unchanged=False)
         if self._policy == kernel.BY_RECEIPT:
-            at, own = (
+            placed, own = (
                 column[first : len(self._rows)]
                 for column in (self._rows.columns.at, self._rows.columns.server_at)
             )
-            at[:] = np.where(own == NO_TIME, at, own - ahead_us)
+            placed[:] = np.where(own == NO_TIME, placed, own - ahead_us)
         self.newest_us = newest
         for name, value in zip(_OF_THE_PRESENT, present, strict=True):
             getattr(of, name)[handle] = value

@@ -1,0 +1,121 @@
+"""Whatever goes wrong: each value sent is stored once, or lies in a gap that says why."""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from floor_plc import Plc, free_port, running
+from floor_proxy import Link
+from floor_receiver import Receiver, until
+from test_recovery_floor import (
+    QUICK,
+    SETTINGS,
+    Writer,
+    added,
+    claimed,
+    endpoint,
+    gateway,
+    of,
+    settled,
+    unexplained,
+)
+
+from connectors.buffer import DiskBuffer, DiskBufferFull
+from connectors.opcua.report import EndpointState
+from models.errors import Unavailable
+
+pytestmark = [
+    pytest.mark.floor,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:.*MonitoredItemService.datachange_callback"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_plc():
+    async with running(Plc(free_port())) as plc:
+        yield plc
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def plc(shared_plc):
+    await added(shared_plc)
+    yield shared_plc
+    await shared_plc.server.delete_nodes(list(shared_plc.nodes.values()))
+    shared_plc.nodes.clear()
+
+
+async def cut(plc, link, held, monkeypatch):
+    await link.outage(0.5)
+
+
+async def blackhole(plc, link, held, monkeypatch):
+    link.flow.clear()
+    await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+    link.cut()
+    link.flow.set()
+
+
+async def restart(plc, link, held, monkeypatch):
+    """The server forgets its sessions and all their queues."""
+    outage = asyncio.create_task(link.outage(0.4))
+    await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+    own = plc.server.iserver.isession
+    for session in list(plc.server.iserver._external_sessions.values()):
+        if session is not own:
+            await session.close_session(True)
+    await outage
+
+
+async def refused(held, monkeypatch, fault):
+    stock, before = DiskBuffer.append, held.status()[0].delivering
+
+    def full(self, session, seq, batch):
+        raise fault
+
+    monkeypatch.setattr(DiskBuffer, "append", full)
+    await until(lambda: held.measures().fault and before)
+    await asyncio.sleep(0.6)
+    monkeypatch.setattr(DiskBuffer, "append", stock)
+
+
+async def own_buffer_full(plc, link, held, monkeypatch):
+    await refused(held, monkeypatch, DiskBufferFull(100, 100))
+
+
+async def disk_full(plc, link, held, monkeypatch):
+    await refused(held, monkeypatch, Unavailable("No space left on device", "free disk space"))
+
+
+@pytest.mark.parametrize("queue", [5, 2000], ids=["short queues", "long queues"])
+@pytest.mark.parametrize("fault", [cut, blackhole, restart, own_buffer_full, disk_full])
+async def test_sent_is_stored_or_told(plc, tmp_path, monkeypatch, fault, queue):
+    receiver = Receiver()
+    settings = replace(SETTINGS, source=replace(QUICK, rows=20))
+    async with contextlib.AsyncExitStack() as stack:
+        link = await stack.enter_async_context(Link(plc.port))
+        config = endpoint(link.url, queue_size=queue)
+        held = await stack.enter_async_context(gateway(tmp_path, receiver, config, settings))
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        async with Writer(plc) as writer:
+            await until(lambda: writer.count > 20)
+            await fault(plc, link, held, monkeypatch)
+            await until(lambda: of(held).state is EndpointState.CONNECTED, 15)
+            back = writer.count + 30
+            await until(lambda: receiver.values(1)[-1] > back, 15)
+            await until(lambda: held._sources["plc"]._outage is None, 15)
+            last = await writer.stop()
+        await settled(receiver, last)
+        await held.stop()
+    stored = [int(value) for value in receiver.values(1)]
+    assert len(stored) == len(set(stored))
+    assert unexplained(receiver, writer, last) == []
+    lost = last + 1 - min(stored) - len({value for value in stored if value <= last})
+    if queue == 2000 and fault is not restart:
+        assert (lost, claimed(receiver)) == (0, [])
+    else:
+        assert lost > 0
+        assert claimed(receiver)
+        assert all(row["cause"] for row in receiver.gaps())
