@@ -180,14 +180,20 @@ def wire_save(app: Dash, desk: Desk, drafts: Drafts) -> None:
         visit = await desk.visit(search)
         mapping = whole(drafts.get(draft), mapping_of(ids, paths))
         try:
-            if known:
-                await visit.service.endpoint_map(visit.park.id, known, mapping)
-                name = known
-            else:
-                name = await added(visit, mapping, typed, tried or {}, force=bool(force))
+            insists = bool(force)
+            name = known or await added(visit, mapping, typed, tried or {}, force=insists)
+            return await kept(visit, known, name, mapping)
         except InputError as error:
             return no_update, html.Div(explained(visit.words, error), className="state state-error")
-        return visit.href(f"/endpoints/{name}"), done(visit.words("endpoints.saved", name=name))
+
+
+async def kept(
+    visit: Visit, known: str, name: str, mapping: dict[str, str]
+) -> tuple[object, Component]:
+    """Save the mapping of an endpoint that was there; say what was saved."""
+    if known:
+        await visit.service.endpoint_map(visit.park.id, known, mapping)
+    return visit.href(f"/endpoints/{name}"), done(visit.words("endpoints.saved", name=name))
 
 
 async def added(

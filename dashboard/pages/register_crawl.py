@@ -111,8 +111,8 @@ def wire_crawl(app: Dash, desk: Desk) -> None:
             found = await crawled(visit, str(pressed), known, tried or {}, typed)
         except TwinError as error:
             return failed(visit.words, error), "", True, False, True
-        running = found["state"] == "running"
-        return told(visit, found), str(found["state"]), not running, running, not running
+        runs = found["state"] == "running"
+        return told(visit, found), str(found["state"]), not runs, runs, not runs
 
 
 async def crawled(

@@ -37,18 +37,19 @@ def list_card(visit: Visit, known: str) -> Component:
         placeholder="node,path,unit",
     )
     upload = core.Upload(
-        html.Button(words("endpoints.list_file"), type="button", className="button"),
+        html.Span(words("endpoints.list_file"), className="button"),
         id="ep-file",
         accept=".csv,.txt,.tsv,.xlsx",
         max_size=MOST_BYTES,
         className="upload",
+        disable_click=True,  # the label around it opens the choice already
     )
     extra = download(visit, known) if known else None
     most = number(MOST_BYTES / 1000, 0, visit.viewer.language)
     return card(
         words("endpoints.list"),
         html.P(words("endpoints.list_hint", most=most), className="muted small"),
-        html.Div(upload, **{"data-most": str(MOST_BYTES), "data-told": "ep-too-large"}),
+        html.Label(upload, **{"data-most": str(MOST_BYTES), "data-told": "ep-too-large"}),
         core.Store(id="ep-too-large"),
         field(words("endpoints.list_paste"), paste),
         html.Div(button(words("endpoints.list_compare"), "ep-compare"), className="form-end"),
@@ -196,30 +197,43 @@ def wire_list(app: Dash, desk: Desk, drafts: Drafts) -> None:
         search: str,
         url: str | None = None,
     ) -> tuple[Component, object, object]:
-        pressed = triggered()
-        visit = await desk.visit(search)
+        visit, pressed = await desk.visit(search), triggered()
         if pressed == "ep-too-large" and size:
             return failed(visit.words, too_large(size)), no_update, no_update
-        file = pressed == "ep-file" and contents
-        if not file and not (pressed == "ep-compare" and clicks):
+        file = (contents or "", filename or "list") if pressed == "ep-file" else ("", "")
+        if not file[0] and not (pressed == "ep-compare" and clicks):
             raise PreventUpdate
-        try:
-            if not known and crawled != "done":
-                raise InputError(
-                    "the server was not crawled yet",
-                    "crawl it first: a list is compared with it",
-                    "list",
-                )
-            data = uploaded(str(contents)) if file else (pasted or "").encode()
-            label = (filename or "list") if file else "pasted.csv"
-            found = await visit.service.endpoint_diff(
-                visit.park.id, known or (url or "").strip(), data, label[:200]
+        source = known or ((url or "").strip() if crawled == "done" else "")
+        return await compared(visit, drafts, name, source, listed(file, pasted or ""))
+
+
+Listed = tuple[str, str, str]
+"""A file in base64, its name, and what was pasted in its place."""
+
+
+def listed(file: tuple[str, str], pasted: str) -> Listed:
+    """Return what is to be read."""
+    return (*file, "" if file[0] else pasted)
+
+
+async def compared(
+    visit: Visit, drafts: Drafts, name: str, source: str, given: Listed
+) -> tuple[Component, object, object]:
+    """Compare a list with the mapping; keep what it would decide in the draft."""
+    contents, label, pasted = given
+    try:
+        if not source:
+            raise InputError(
+                "the server was not crawled yet", "crawl it first: a list is compared with it", ""
             )
-        except TwinError as error:
-            return failed(visit.words, error), no_update, None
-        mapping = cast("Mapping[str, str]", found["mapping"])
-        draft = replace(drafts.get(name) or Draft(rows={}), listed=mapping)
-        if drafts.get(name) is None:
-            return differences(visit, found), drafts.begin(draft), None
-        drafts.put(name, draft)
-        return differences(visit, found), no_update, None
+        data = uploaded(contents) if contents else pasted.encode()
+        label = label[:200] or "pasted.csv"
+        found = await visit.service.endpoint_diff(visit.park.id, source, data, label)
+    except TwinError as error:
+        return failed(visit.words, error), no_update, None
+    kept = drafts.get(name)
+    draft = replace(kept or Draft(rows={}), listed=cast("Mapping[str, str]", found["mapping"]))
+    if kept is None:
+        return differences(visit, found), drafts.begin(draft), None
+    drafts.put(name, draft)
+    return differences(visit, found), no_update, None

@@ -1,7 +1,8 @@
 """The proposed mapping: accepted, refused and edited row by row or all at once, and undone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from dash import ALL, Dash, Input, Output, State, ctx, no_update
 from dash.development.base_component import Component
@@ -16,7 +17,7 @@ from dashboard.page import Desk, Visit
 from dashboard.text import number
 from dashboard.words.said import said
 
-ON_A_PAGE: Final = 40
+ON_A_PAGE: Final = 25
 LEAST: Final = ("0", "0.5", "0.8", "0.95")
 STANDINGS: Final = ("open", "accepted", "refused", "bound", "removed")
 
@@ -69,9 +70,9 @@ def map_card(visit: Visit) -> Component:
     )
 
 
-def shown(draft: Draft, find: str, least: float, standing: str) -> list[Row]:
+def shown(draft: Draft, asked: "Asked") -> list[Row]:
     """Return the rows that match, proposals first, the most certain before the others."""
-    wanted = find.strip().casefold()
+    wanted, least, standing = asked.find.strip().casefold(), asked.least, asked.standing
     rows = [
         row
         for row in draft.rows.values()
@@ -284,43 +285,78 @@ def wire_map(app: Dash, desk: Desk, drafts: Drafts) -> None:
         search: str,
         url: str | None = None,
     ) -> tuple[object, object, int, object]:
-        visit, pressed = await desk.visit(search), triggered()
-        value = ctx.triggered[0]["value"] if ctx.triggered else None
-        if pressed == "ep-crawled" and crawled != "done":
+        pressed, value = triggered(), ctx.triggered[0]["value"] if ctx.triggered else None
+        if idle(pressed, value) or (pressed == "ep-crawled" and crawled != "done"):
             raise PreventUpdate
-        kept = drafts.get(name)
-        if kept is None or (pressed == "ep-crawled" and crawled == "done"):
-            if not known and crawled != "done":
-                raise PreventUpdate
-            try:
-                after = await begun(visit, known, (url or "").strip(), proposed=crawled == "done")
-            except TwinError as error:
-                return failed(visit.words, error), no_update, 0, no_update
-            if kept is not None:
-                after = after.decide(kept.decided)
-            name = drafts.begin(after)
-            rows = shown(after, find or "", float(least or 0), standing)
-            return view(visit, after, rows, 0), name, 0, no_update
-        after = kept
-        if pressed == "ep-accept-all" and value:
-            after = kept.accept_above(max(float(least or 0), 0.01) if least != "0" else sure(kept))
-        elif pressed == "ep-undo" and value:
-            after = kept.undo()
-        elif isinstance(pressed, dict) and pressed["type"] == "ep-turn":
-            turned = int(str(pressed["to"])) if value else turned
-        elif isinstance(pressed, dict) and pressed["type"] == "ep-list-apply":
-            after = kept.decide(kept.listed) if value else kept
-        elif isinstance(pressed, dict):
-            after = acted(kept, pressed, value)
-            if after is kept:
-                raise PreventUpdate
-        else:
-            turned = 0
-        drafts.put(name, after)
-        rows = shown(after, find or "", float(least or 0), standing)
-        turned = min(turned, max(0, (len(rows) - 1) // ON_A_PAGE))
-        stale = no_update if after is kept else stale_review(visit)
-        return view(visit, after, rows, turned), no_update, turned, stale
+        visit, kept = await desk.visit(search), drafts.get(name)
+        asked = Asked(find or "", float(least or 0), standing, turned)
+        if kept is None or pressed == "ep-crawled":
+            server = (known, (url or "").strip(), crawled)
+            return await opened(visit, drafts, kept, server, asked)
+        return changed(visit, drafts, name, (pressed, value), asked)
+
+
+class Asked(NamedTuple):
+    """What of a draft is looked at: a text, a least confidence, a standing, a page."""
+
+    find: str
+    least: float
+    standing: str
+    turned: int
+
+
+def idle(pressed: object, value: object) -> bool:
+    """Return whether a button was only drawn, which Dash tells as if it were pressed."""
+    return isinstance(pressed, dict) and pressed["type"] != "ep-edit" and not value
+
+
+async def opened(
+    visit: Visit, drafts: Drafts, kept: Draft | None, server: tuple[str, str, str], asked: Asked
+) -> tuple[object, object, int, object]:
+    """Begin a draft, or bring new proposals into the one there is."""
+    known, address, crawled = server
+    if not known and crawled != "done":
+        raise PreventUpdate
+    try:
+        after = await begun(visit, known, address, proposed=crawled == "done")
+    except TwinError as error:
+        return failed(visit.words, error), no_update, 0, no_update
+    if kept is not None:
+        after = replace(after.decide(kept.decided), listed=kept.listed)
+    return view(visit, after, shown(after, asked), 0), drafts.begin(after), 0, no_update
+
+
+def changed(
+    visit: Visit, drafts: Drafts, name: str, event: tuple[object, object], asked: Asked
+) -> tuple[object, object, int, object]:
+    """Do what was pressed or typed, and show the draft after it."""
+    kept, (pressed, value) = drafts.get(name) or Draft(rows={}), event
+    after = decided(kept, pressed, value, asked)
+    if after is kept and isinstance(pressed, dict) and pressed["type"] in ("ep-act", "ep-edit"):
+        raise PreventUpdate
+    drafts.put(name, after)
+    turned = asked.turned if pressed in ("ep-undo", "ep-accept-all") else 0
+    if isinstance(pressed, dict):
+        turned = int(str(pressed["to"])) if pressed["type"] == "ep-turn" else asked.turned
+    rows = shown(after, asked)
+    turned = min(turned, max(0, (len(rows) - 1) // ON_A_PAGE))
+    stale = no_update if after is kept else stale_review(visit)
+    return view(visit, after, rows, turned), no_update, turned, stale
+
+
+def decided(kept: Draft, pressed: object, value: object, asked: Asked) -> Draft:
+    """Return the draft after a button; itself after what only changes the look at it."""
+    if pressed == "ep-accept-all" and value:
+        return kept.accept_above(asked.least or sure(kept))
+    if pressed == "ep-undo" and value:
+        return kept.undo()
+    if not isinstance(pressed, dict) or pressed["type"] == "ep-turn":
+        return kept
+    return (
+        kept.decide(kept.listed)
+        if pressed["type"] == "ep-list-apply"
+        else acted(kept, pressed, value)
+    )
 
 
 def sure(draft: Draft) -> float:

@@ -172,15 +172,18 @@ def wire_review(app: Dash, desk: Desk, drafts: Drafts) -> None:
             raise PreventUpdate
         visit = await desk.visit(search)
         mapping = whole(drafts.get(name), mapping_of(ids, paths))
-        try:
-            if crawled != "done":
-                raise InputError(
-                    "the server was not crawled yet",
-                    "crawl it first: the mapping is checked with it",
-                )
-            found = await visit.service.endpoint_review(
-                visit.park.id, known or (url or "").strip(), known or (new or "").strip(), mapping
+        source = known or (url or "").strip()
+        place = (source if crawled == "done" else "", known or (new or "").strip())
+        return await checked(visit, place, mapping)
+
+
+async def checked(visit: Visit, place: tuple[str, str], mapping: Mapping[str, str]) -> Component:
+    """Ask the service what saving would do; `place` is whose crawl, and the id it is saved as."""
+    try:
+        if not place[0]:
+            raise InputError(
+                "the server was not crawled yet", "crawl it first: the mapping is checked with it"
             )
-        except TwinError as error:
-            return failed(visit.words, error)
-        return reviewed(visit, found)
+        return reviewed(visit, await visit.service.endpoint_review(visit.park.id, *place, mapping))
+    except TwinError as error:
+        return failed(visit.words, error)

@@ -155,16 +155,23 @@ def wire_trial(app: Dash, desk: Desk) -> None:
         if not clicks:
             raise PreventUpdate
         visit, spec, pressed = await desk.visit(search), spec_of(typed), triggered()
+        if isinstance(pressed, dict) and not any(trusted):
+            raise PreventUpdate
         try:
-            if pressed == "ep-trial-beat":
-                return await gone_on(visit, spec, tried)
-            if isinstance(pressed, dict):
-                if not any(trusted):
-                    raise PreventUpdate
-                await desk.service.endpoint_trust(visit.park.id, spec.id, str(pressed["print"]))
-            return await begun(visit, spec)
+            return await stepped(visit, spec, pressed, tried)
         except TwinError as error:
             return failed(visit.words, error), {}, True
+
+
+async def stepped(
+    visit: Visit, spec: EndpointSpec, pressed: object, tried: Tried
+) -> tuple[Component, Tried, bool]:
+    """Begin a test, trust and begin it anew, or tell how far it is."""
+    if pressed == "ep-trial-beat":
+        return await gone_on(visit, spec, tried)
+    if isinstance(pressed, dict):
+        await visit.service.endpoint_trust(visit.park.id, spec.id, str(pressed["print"]))
+    return await begun(visit, spec)
 
 
 async def begun(
