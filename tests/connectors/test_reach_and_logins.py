@@ -1,16 +1,18 @@
 """Where endpoints may lie, how users log in, and secrets of the keyring, without a network."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from connectors.opcua import security
-from connectors.opcua.config import EndpointConfig
+from connectors.opcua.config import MODES, POLICIES, EndpointConfig, endpoint_config
 from connectors.opcua.reach import PRIVATE, Reach, reach_of
 from connectors.opcua.refusals import REFUSALS
 from connectors.opcua.security import secret, secret_bytes
 from models.errors import InputError, Refused, Unavailable
+from twin.parkfile.load import load_park
 
 URL = "opc.tcp://10.0.0.5:4840"
 
@@ -124,3 +126,15 @@ def test_every_refusal_of_a_server_has_a_cause_and_a_remedy_of_its_own():
     # Two codes say the same: a wrong password and an unknown user cannot be told apart, on purpose.
     same = {cause for cause in causes if causes.count(cause) > 1}
     assert same == {"the server refuses this user"}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_park_file_may_name_every_policy_the_connector_speaks(policy, mode, tmp_path):
+    minimal = Path(__file__).parents[2] / "examples" / "minimal.yaml"
+    text = minimal.read_text(encoding="utf-8")
+    secured = tmp_path / "park.yaml"
+    secured.write_text(text.replace("allow_insecure: true", f"security: {policy}/{mode}"), "utf-8")
+    park = load_park(secured)
+    config = endpoint_config(park.endpoints["plc"], ())
+    assert (config.policy, config.mode) == (policy, mode)

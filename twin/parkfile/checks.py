@@ -35,8 +35,8 @@ TRUCK_PROFILES: Final = ("industrial_trucks",)
 EMISSION_TABLES: Final = ("vn_grid",)
 _POLICIES: Final = (
     "Basic256Sha256",
-    "Aes128_Sha256_RsaOaep",
-    "Aes256_Sha256_RsaPss",
+    "Aes128Sha256RsaOaep",
+    "Aes256Sha256RsaPss",
 )
 _MODES: Final = ("Sign", "SignAndEncrypt")
 _OWN_GATEWAY: Final = re.compile(r"gateway(-\d+)?")
