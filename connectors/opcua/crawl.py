@@ -2,7 +2,8 @@
 
 A plain recursive browse asks for one node at a time and waits each time. Here a wave of nodes is
 cut into calls of as many as the server takes, several calls are outstanding, and the attributes of
-each call's variables are read while the next are browsed. Everything found is written to a state
+each call's variables are read while the next are browsed; no object is made of a request or an
+answer (`connectors.opcua.space`). Everything found is written to a state
 file as it comes (0600), so that a crawl whose link was lost goes on where it stood, in the same
 process or the next one.
 """
@@ -17,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, TypeVar
 
 import orjson
 from asyncua import ua
@@ -29,7 +30,9 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from connectors.onboarding.seen import Observed, SeenNode, observed
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.nodes import UA_NAMESPACE, resolve, split_node, written
+from connectors.opcua.hooks import Encoded, send_encoded
+from connectors.opcua.kernel import Bytes
+from connectors.opcua.nodes import UA_NAMESPACE, split_node
 from connectors.opcua.security import Pki
 from connectors.opcua.session import (
     Limits,
@@ -38,7 +41,25 @@ from connectors.opcua.session import (
     open_session,
     read_identity,
     read_limits,
+    read_values,
 )
+from connectors.opcua.space import (
+    CHILDREN,
+    SUPERTYPE,
+    Browsed,
+    Names,
+    Reference,
+    Told,
+    Unit,
+    attribute,
+    browse,
+    browse_next,
+    browsed,
+    is_null,
+    read,
+    told,
+)
+from connectors.opcua.wire import Malformed, malformed
 from models.errors import InputError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -46,17 +67,19 @@ _log = logging.getLogger(__name__)
 _FORMAT: Final = 1
 _SERVER_OBJECT: Final = f"nsu={UA_NAMESPACE};i=2253"
 _OBJECTS: Final = f"nsu={UA_NAMESPACE};i=85"
-_HAS_PROPERTY: Final = ua.NodeId(ua.Int32(ObjectIds.HasProperty), ua.Int16(0))
-_HAS_SUBTYPE: Final = ua.NodeId(ua.Int32(ObjectIds.HasSubtype), ua.Int16(0))
+_HAS_PROPERTY: Final = f"nsu={UA_NAMESPACE};i={int(ObjectIds.HasProperty)}"
 _PER_NODE: Final = 2000
 """References asked for at once per node; the rest comes by continuation point."""
 _KEPT_PROPERTIES: Final = frozenset({"EngineeringUnits", "EURange"})
 _STATE_NUMBER: Final = "Number"
+_VALUE: Final = attribute(AttributeIds.Value)
+_RANK: Final = attribute(AttributeIds.ValueRank)
+_SHOWN: Final = attribute(AttributeIds.DisplayName)
 _ATTRIBUTES: Final = (
-    AttributeIds.DataType,
-    AttributeIds.AccessLevel,
-    AttributeIds.Description,
-    AttributeIds.Value,
+    attribute(AttributeIds.DataType),
+    attribute(AttributeIds.AccessLevel),
+    attribute(AttributeIds.Description),
+    _VALUE,
 )
 _TEXT_MOST: Final = 500
 _TOO_MANY: Final = frozenset(
@@ -84,6 +107,8 @@ _LOST: Final = frozenset(
 )
 """Faults of the session: the call itself was not at fault."""
 _LATER_MOST: Final = 3
+_CLASSES: Final = {int(kind): kind.name for kind in ua.NodeClass}
+_VARIABLE: Final = int(ua.NodeClass.Variable)
 _TYPE_DEPTH: Final = 20
 
 
@@ -166,10 +191,10 @@ class _Opened:
 
     found: _Found
     children: list[_Found]
-    properties: dict[str, ua.NodeId]
+    properties: dict[str, bytes]
     fault: str = ""
     later: bool = False
-    id: ua.NodeId | None = None
+    id: bytes = b""
 
 
 class CrawlState:
@@ -486,14 +511,15 @@ class Crawler:
         try:
             opened = await link.opened(members, self._limits.children)
             rows = await link.described([one for one in opened if not one.later])
-        except UaStatusCodeError as fault:
-            if fault.code in _LOST:
+        except (UaStatusCodeError, Malformed) as fault:
+            code = fault.code if isinstance(fault, UaStatusCodeError) else 0
+            if code in _LOST:
                 raise
             if len(members) == 1:
-                why = ua.StatusCode(ua.UInt32(fault.code)).name
+                why = ua.StatusCode(ua.UInt32(code)).name if code else str(fault)
                 return [_Opened(members[0], [], {}, why)], [_row(members[0])]
             half = len(members) // 2
-            if fault.code in _TOO_MANY:
+            if code in _TOO_MANY:
                 self._per_call = max(1, min(self._per_call, half))
             first = await self._look(link, members[:half])
             second = await self._look(link, members[half:])
@@ -546,26 +572,29 @@ class _Link:
     """Calls of one session."""
 
     def __init__(self, client: Client, namespaces: Sequence[str], limits: Limits) -> None:
-        self._client, self._namespaces, self.limits = client, tuple(namespaces), limits
+        self._client, self._names, self.limits = client, Names(namespaces), limits
+        self._timeout_s = float(client.uaclient.protocol.timeout)  # type: ignore[union-attr]
 
     @classmethod
     async def of(cls, client: Client) -> "_Link":
         identity = await read_identity(client)
         return cls(client, identity.namespaces, await read_limits(client))
 
-    def id_of(self, node: str) -> ua.NodeId:
-        return resolve(*split_node(node), self._namespaces)
+    async def _browse(self, nodes: Sequence[bytes], what: bytes, most: int) -> list[Browsed]:
+        request = browse([node + what for node in nodes], most)
+        results = browsed(await self._send(request), more=False)
+        return _as_many(results, len(nodes))
+
+    async def _send(self, request: Encoded) -> Bytes:
+        return await send_encoded(self._client, request, self._timeout_s)
 
     async def opened(self, members: Sequence[_Found], most: int) -> list[_Opened]:
         """References of each node, with all that continuation points hold."""
-        wanted = ua.BrowseParameters()
-        wanted.RequestedMaxReferencesPerNode = ua.Counter(_PER_NODE)
-        ids = [self.id_of(one.node) for one in members]
-        wanted.NodesToBrowse = [_forward(node) for node in ids]
-        results = await self._client.uaclient.browse(wanted)
-        references = [list(result.References or ()) for result in results]
+        ids = [self._names.encoded(one.node) for one in members]
+        results = await self._browse(ids, CHILDREN, _PER_NODE)
+        references = [result.references for result in results]
         faults = [_fault(result) for result in results]
-        points = {n: r.ContinuationPoint for n, r in enumerate(results) if r.ContinuationPoint}
+        points = {n: r.point for n, r in enumerate(results) if r.point}
         await self._continue(points, references, faults, most)
         return [
             self._opened(one, node, refs, fault)
@@ -575,7 +604,7 @@ class _Link:
     async def _continue(
         self,
         points: dict[int, bytes],
-        references: list[list[ua.ReferenceDescription]],
+        references: list[list[Reference]],
         faults: list[str],
         most: int,
     ) -> None:
@@ -583,18 +612,16 @@ class _Link:
         try:
             while points:
                 asked = list(points)
-                more = ua.BrowseNextParameters()
-                more.ReleaseContinuationPoints = False
-                more.ContinuationPoints = [points[n] for n in asked]
-                results = await self._client.uaclient.browse_next(more)
-                for n, result in zip(asked, results, strict=True):
+                request = browse_next(list(points.values()), release=False)
+                results = browsed(await self._send(request), more=True)
+                for n, result in zip(asked, _as_many(results, len(asked)), strict=True):
                     del points[n]
-                    references[n].extend(result.References or ())
+                    references[n].extend(result.references)
                     faults[n] = _fault(result)
-                    if not result.ContinuationPoint:
+                    if not result.point:
                         continue
-                    points[n] = result.ContinuationPoint
-                    if not result.References or len(references[n]) >= most:
+                    points[n] = result.point
+                    if not result.references or len(references[n]) >= most:
                         faults[n] = "the server does not come to an end"
                         await self._release([points.pop(n)])
         finally:
@@ -603,46 +630,32 @@ class _Link:
 
     async def _release(self, points: Sequence[bytes]) -> None:
         with contextlib.suppress(UaError, OSError, TimeoutError):
-            give_back = ua.BrowseNextParameters()
-            give_back.ReleaseContinuationPoints = True
-            give_back.ContinuationPoints = list(points)
-            await self._client.uaclient.browse_next(give_back)
+            await self._send(browse_next(points, release=True))
 
     def _opened(
-        self,
-        one: _Found,
-        own: ua.NodeId,
-        references: Sequence[ua.ReferenceDescription],
-        fault: str,
+        self, one: _Found, own: bytes, references: Sequence[Reference], fault: str
     ) -> _Opened:
         children: list[_Found] = []
-        properties: dict[str, ua.NodeId] = {}
+        properties: dict[str, bytes] = {}
+        names = self._names
+        above, level = f"{one.path}/" if one.path else "", one.level + 1
         for reference in references:
-            target = reference.NodeId
-            node = ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
-            name = str(reference.BrowseName.Name or "")
-            if reference.ReferenceTypeId == _HAS_PROPERTY and name != _STATE_NUMBER:
+            kind, node, name, shown, node_class, type_node, uri, server = reference
+            if server:
+                continue  # it lies on another server
+            if name != _STATE_NUMBER and names.often(kind) == _HAS_PROPERTY:
                 if name in _KEPT_PROPERTIES:
-                    properties[name] = node
+                    properties[name] = names.encoded(names.target(reference)) if uri else node
                 continue
-            shown = str(reference.DisplayName.Text or name).replace("/", "∕")
-            kind = reference.TypeDefinition
-            type_node = (
-                written(
-                    ua.NodeId(kind.Identifier, kind.NamespaceIndex, kind.NodeIdType),
-                    self._namespaces,
-                )
-                if kind is not None and kind.Identifier
-                else ""
-            )
+            shown = (shown or name).replace("/", "∕")
             children.append(
                 _Found(
-                    written(node, self._namespaces),
+                    names.target(reference) if uri else names.text(node),
                     shown,
-                    int(reference.NodeClass),
-                    type_node,
-                    f"{one.path}/{shown}" if one.path else shown,
-                    one.level + 1,
+                    node_class,
+                    "" if is_null(type_node) else names.often(type_node),
+                    above + shown,
+                    level,
                 )
             )
         later = fault == "BadNoContinuationPoints"
@@ -650,53 +663,79 @@ class _Link:
 
     async def described(self, opened: Sequence[_Opened]) -> list[SeenNode]:
         """Rows of the nodes themselves, variables with their attributes, unit and range."""
-        variables = [one for one in opened if one.found.kind == ua.NodeClass.Variable]
-        asked: list[tuple[ua.NodeId, AttributeIds]] = []
-        for one in variables:
-            assert one.id is not None  # noqa: S101 - it was browsed by it
-            node = one.id
-            asked.extend((node, what) for what in _ATTRIBUTES)
+        variables = [one for one in opened if one.found.kind == _VARIABLE]
+        asked = [one.id + what for one in variables for what in _ATTRIBUTES]
         extra = [(n, name) for n, one in enumerate(variables) for name in one.properties]
-        asked.extend((variables[n].properties[name], AttributeIds.Value) for n, name in extra)
+        asked.extend(variables[n].properties[name] + _VALUE for n, name in extra)
         values = await self.read(asked)
-        step = len(_ATTRIBUTES)
-        told: list[dict[str, object]] = [
-            dict(zip(_ATTRIBUTES, values[n * step : (n + 1) * step], strict=True))  # type: ignore[arg-type]
-            for n in range(len(variables))
-        ]
-        for (n, name), value in zip(extra, values[len(variables) * step :], strict=True):
-            told[n][name] = value
-        await self._ranks(variables, told)
-        facts = dict(zip((one.found.node for one in variables), told, strict=True))
-        return [_row(one.found, facts.get(one.found.node), self._namespaces) for one in opened]
+        properties: dict[int, dict[str, Told]] = {}
+        for (n, name), value in zip(
+            extra, values[len(_ATTRIBUTES) * len(variables) :], strict=True
+        ):
+            properties.setdefault(n, {})[name] = value
+        ranks = await self._ranks(variables, values[3 :: len(_ATTRIBUTES)])
+        rows: list[SeenNode] = []
+        n = 0
+        for one in opened:
+            if one.found.kind != _VARIABLE:
+                rows.append(_row(one.found))
+                continue
+            own = values[n * len(_ATTRIBUTES) : (n + 1) * len(_ATTRIBUTES)]
+            rows.append(self._variable(one.found, own, ranks[n], properties.get(n, {})))
+            n += 1
+        return rows
 
-    async def _ranks(self, variables: Sequence[_Opened], told: Sequence[dict[str, object]]) -> None:
+    def _variable(
+        self, found: _Found, own: Sequence[Told], rank: int, properties: Mapping[str, Told]
+    ) -> SeenNode:
+        kind, access, description, value = own
+        unit, span = None, None
+        if properties:
+            unit = properties["EngineeringUnits"].good if "EngineeringUnits" in properties else None
+            span = properties["EURange"].good if "EURange" in properties else None
+        kind_node, told_access, said, raw = kind.good, access.good, description.good, value.good
+        return SeenNode(
+            node=found.node,
+            path=found.path,
+            node_class="Variable",
+            type_node=found.type_node,
+            data_type=self._data_type(kind_node) if isinstance(kind_node, bytes) else "",
+            rank=rank,
+            access=told_access if isinstance(told_access, int) else 1,
+            description=said[:_TEXT_MOST] if isinstance(said, str) else "",
+            unit=unit.shown[:_TEXT_MOST] if isinstance(unit, Unit) else "",
+            unit_id=unit.number if isinstance(unit, Unit) else None,
+            span=span if isinstance(span, tuple) and not isinstance(span, Unit) else None,
+            status=value.status,
+            observed=observed((float(raw),)) if isinstance(raw, bool | int | float) else None,
+        )
+
+    def _data_type(self, node: bytes) -> str:
+        """Name of a built-in type, else the type's node."""
+        text = self._names.often(node)
+        number = text.removeprefix(f"nsu={UA_NAMESPACE};i=")
+        return _BASE_TYPES.get(int(number), text) if number.isdecimal() else text
+
+    async def _ranks(self, variables: Sequence[_Opened], values: Sequence[Told]) -> list[int]:
         """Rank of each variable: a value shows it; the server is asked where there is none."""
-        dark: list[int] = []
-        for n, facts in enumerate(told):
-            value = facts[AttributeIds.Value]  # type: ignore[index]
-            inner = value.Value if isinstance(value, ua.DataValue) else None
-            if inner is None or inner.Value is None:
-                dark.append(n)
-            else:
-                facts[AttributeIds.ValueRank] = 1 if inner.is_array else -1  # type: ignore[index]
-        asked = [(variables[n].id, AttributeIds.ValueRank) for n in dark]
-        for n, value in zip(dark, await self.read(asked), strict=True):  # type: ignore[arg-type]
-            told[n][AttributeIds.ValueRank] = _number(value, -1)  # type: ignore[index]
+        ranks = [-1 if v.rank is None else v.rank for v, _ in zip(values, variables, strict=False)]
+        dark = [n for n in range(len(variables)) if values[n].rank is None]
+        asked = [variables[n].id + _RANK for n in dark]
+        for n, value in zip(dark, await self.read(asked), strict=True):
+            ranks[n] = value.good if isinstance(value.good, int) else -1
+        return ranks
 
-    async def read(self, asked: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
-        """Attributes, in calls the server takes."""
-        values: list[ua.DataValue] = []
+    async def read(self, asked: Sequence[bytes]) -> list[Told]:
+        """Attributes (NodeId and `attribute`), in calls the server takes."""
+        values: list[Told] = []
         for first in range(0, len(asked), self.limits.read):
-            wanted = ua.ReadParameters()
-            wanted.TimestampsToReturn = ua.TimestampsToReturn.Neither
-            for node, what in asked[first : first + self.limits.read]:
-                one = ua.ReadValueId()
-                one.NodeId = node
-                one.AttributeId = what
-                wanted.NodesToRead.append(one)
-            values.extend(await self._client.uaclient.read(wanted))
+            part = asked[first : first + self.limits.read]
+            values.extend(_as_many(told(await self._send(read(part))), len(part)))
         return values
+
+    def asking(self, nodes: Iterable[SeenNode], what: bytes = _VALUE) -> list[bytes]:
+        """What to read for one attribute of each node."""
+        return [self._names.encoded(node.node) + what for node in nodes]
 
     async def with_types(self, rows: Sequence[SeenNode]) -> list[SeenNode]:
         """Rows whose own types and data types are led back to those of the base namespace."""
@@ -727,24 +766,19 @@ class _Link:
             wave = set()
             for first in range(0, len(asked), self.limits.browse):
                 chunk = asked[first : first + self.limits.browse]
-                wanted = ua.BrowseParameters()
-                wanted.NodesToBrowse = [_backward(self.id_of(kind)) for kind in chunk]
-                results = await self._client.uaclient.browse(wanted)
-                for kind, result in zip(chunk, results, strict=True):
-                    parents = result.References or ()
+                ids = [self._names.encoded(kind) for kind in chunk]
+                for kind, result in zip(chunk, await self._browse(ids, SUPERTYPE, 0), strict=True):
                     above[kind] = ""
-                    if parents:
-                        t = parents[0].NodeId
-                        node = ua.NodeId(t.Identifier, t.NamespaceIndex, t.NodeIdType)
-                        above[kind] = written(node, self._namespaces)
+                    if result.references:
+                        above[kind] = self._names.target(result.references[0])
                         wave.add(above[kind])
         return above
 
     async def with_names(self, rows: Sequence[SeenNode]) -> list[SeenNode]:
         """Rows with their Vietnamese and English names, where the server has both."""
-        node = ua.NodeId(ua.Int32(ObjectIds.Server_ServerCapabilities_LocaleIdArray), ua.Int16(0))
-        (told,) = await self.read([(node, AttributeIds.Value)])
-        locales = told.Value.Value if told.Value is not None else None
+        (locales,) = await read_values(
+            self._client, [ObjectIds.Server_ServerCapabilities_LocaleIdArray]
+        )
         if not isinstance(locales, list) or len({str(each)[:2] for each in locales}) < 2:
             return list(rows)
         variables = [(n, row) for n, row in enumerate(rows) if row.node_class == "Variable"]
@@ -752,11 +786,11 @@ class _Link:
         for language in ("en", "vi"):
             self._client.set_locale([language])
             await self._client.activate_session()
-            ids = [(self.id_of(row.node), AttributeIds.DisplayName) for _, row in variables]
-            for (n, row), value in zip(variables, await self.read(ids), strict=True):
-                raw = value.Value.Value if value.Value is not None else None
-                if isinstance(raw, ua.LocalizedText) and raw.Text and raw.Text != row.name:
-                    out[n] = replace(out[n], names={**out[n].names, language: str(raw.Text)})
+            asked = self.asking((row for _, row in variables), _SHOWN)
+            for (n, row), value in zip(variables, await self.read(asked), strict=True):
+                raw = value.value
+                if isinstance(raw, str) and raw and raw != row.name:
+                    out[n] = replace(out[n], names={**out[n].names, language: raw})
         return out
 
 
@@ -776,19 +810,18 @@ async def look(
     """
     link = await _Link.of(client)
     asked = [n for n, node in enumerate(nodes) if node.node_class == "Variable" and node.rank < 0]
-    ids = [(link.id_of(nodes[n].node), AttributeIds.Value) for n in asked]
+    ids = link.asking(nodes[n] for n in asked)
     series: list[list[float]] = [[] for _ in asked]
     good = [0] * len(asked)
     status = [0] * len(asked)
     due = time.monotonic()
     for number in range(rounds):
         for at, value in enumerate(await link.read(ids)):
-            status[at] = _status(value)
-            raw = value.Value.Value if value.Value is not None else None
-            if status[at] >> 30 == 0:
+            status[at] = value.status
+            if value.status >> 30 == 0:
                 good[at] += 1
-                if isinstance(raw, bool | int | float):
-                    series[at].append(float(raw))
+                if isinstance(value.value, bool | int | float):
+                    series[at].append(float(value.value))
         due += every_s
         if number + 1 < rounds:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -805,62 +838,9 @@ def _silent(good: float) -> Observed:
     )
 
 
-def _row(
-    found: _Found,
-    told: Mapping[str, object] | None = None,
-    namespaces: Sequence[str] = (),
-) -> SeenNode:
-    kind = ua.NodeClass(found.kind).name
-    row = SeenNode(node=found.node, path=found.path, node_class=kind, type_node=found.type_node)
-    if told is None:
-        return row
-    value = told[AttributeIds.Value]  # type: ignore[index]
-    unit, span = _inner(told.get("EngineeringUnits")), _inner(told.get("EURange"))
-    description = _inner(told[AttributeIds.Description])  # type: ignore[index]
-    raw = _inner(value)
-    status = _status(value)
-    known = [float(raw)] if isinstance(raw, bool | int | float) and status >> 30 == 0 else []
-    return replace(
-        row,
-        data_type=_data_type(_inner(told[AttributeIds.DataType]), namespaces),  # type: ignore[index]
-        rank=cast("int", told[AttributeIds.ValueRank]),  # type: ignore[index]
-        access=_number(told[AttributeIds.AccessLevel], 1),  # type: ignore[index]
-        description=_text(description),
-        unit=_text(unit.DisplayName) if isinstance(unit, ua.EUInformation) else "",
-        unit_id=int(unit.UnitId) if isinstance(unit, ua.EUInformation) else None,
-        span=_span(span),
-        status=status,
-        observed=observed(known),
-    )
-
-
-def _inner(value: object) -> object:
-    if isinstance(value, ua.DataValue) and value.Value is not None and _status(value) >> 30 == 0:
-        return value.Value.Value
-    return None
-
-
-def _status(value: object) -> int:
-    if not isinstance(value, ua.DataValue) or value.StatusCode is None:
-        return 0
-    return int(value.StatusCode.value)
-
-
-def _number(value: object, otherwise: int) -> int:
-    raw = _inner(value)
-    return int(raw) if isinstance(raw, int) else otherwise
-
-
-def _text(raw: object) -> str:
-    text = raw.Text if isinstance(raw, ua.LocalizedText) else raw
-    return str(text)[:_TEXT_MOST] if text else ""
-
-
-def _span(raw: object) -> tuple[float, float] | None:
-    if not isinstance(raw, ua.Range):
-        return None
-    low, high = float(raw.Low), float(raw.High)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+def _row(found: _Found) -> SeenNode:
+    kind = _CLASSES.get(found.kind, "Unspecified")
+    return SeenNode(node=found.node, path=found.path, node_class=kind, type_node=found.type_node)
 
 
 _BASE_TYPES: Final = {
@@ -869,16 +849,6 @@ _BASE_TYPES: Final = {
     15: "ByteString", 21: "LocalizedText", 22: "Structure", 24: "BaseDataType", 26: "Number",
     27: "Integer", 28: "UInteger", 29: "Enumeration", 290: "Duration", 294: "UtcTime",
 }  # fmt: skip
-
-
-def _data_type(raw: object, namespaces: Sequence[str]) -> str:
-    if not isinstance(raw, ua.NodeId):
-        return ""
-    if raw.NamespaceIndex == 0 and isinstance(raw.Identifier, int):
-        name = _BASE_TYPES.get(int(raw.Identifier))
-        if name:
-            return name
-    return written(raw, namespaces)
 
 
 def _base_name(kind: str, above: Mapping[str, str]) -> str:
@@ -899,27 +869,17 @@ def _chain(kind: str, above: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _fault(result: ua.BrowseResult) -> str:
-    return str(result.StatusCode.name) if result.StatusCode.is_bad() else ""
+_Answer = TypeVar("_Answer", Browsed, Told)
 
 
-def _forward(node: ua.NodeId) -> ua.BrowseDescription:
-    what = ua.BrowseDescription()
-    what.NodeId = node
-    what.BrowseDirection = ua.BrowseDirection.Forward
-    what.ReferenceTypeId = ua.NodeId(ua.Int32(ObjectIds.HierarchicalReferences), ua.Int16(0))
-    what.IncludeSubtypes = True
-    what.NodeClassMask = ua.UInt32(ua.NodeClass.Object | ua.NodeClass.Variable)
-    what.ResultMask = ua.UInt32(ua.BrowseResultMask.All)
-    return what
+def _as_many(results: list[_Answer], asked: int) -> list[_Answer]:
+    if len(results) != asked:
+        raise malformed(f"{len(results)} results for {asked} nodes")
+    return results
 
 
-def _backward(node: ua.NodeId) -> ua.BrowseDescription:
-    what = _forward(node)
-    what.BrowseDirection = ua.BrowseDirection.Inverse
-    what.ReferenceTypeId = _HAS_SUBTYPE
-    what.NodeClassMask = ua.UInt32(0)
-    return what
+def _fault(result: Browsed) -> str:
+    return str(ua.StatusCode(ua.UInt32(result.status)).name) if result.status >> 31 else ""
 
 
 def _found_row(one: _Found) -> list[object]:

@@ -207,6 +207,14 @@ class Encoded:
         self._type = nodeid_to_binary(request.TypeId)
         self.parameters = struct_to_binary(request.Parameters)
 
+    @classmethod
+    def of(cls, kind: str, number: int, parameters: bytes) -> "Encoded":
+        """A request whose parameters are bytes already; `number` is that of its encoding."""
+        made = cls.__new__(cls)
+        made._kind, made.parameters = kind, parameters
+        made._type = nodeid_to_binary(ua.FourByteNodeId(ua.Int32(number)))
+        return made
+
     def bytes_with(self, header: ua.RequestHeader) -> bytes:
         """The whole request."""
         return bytes(self._type + struct_to_binary(header) + self.parameters)

@@ -17,6 +17,7 @@ from models.errors import Unavailable
 _PUBLISH, _REPUBLISH, _READ, _HISTORY_READ = 829, 835, 634, 667
 _DATA_CHANGE, _STATUS_CHANGE, _EVENTS, _HISTORY_DATA = 811, 820, 916, 658
 _STRUCTURE, _DIAGNOSTIC = 22, 25
+_EMPTY: Final = {_STRUCTURE: b"\0\0\0", _DIAGNOSTIC: b"\0"}
 _U16: Final = struct.Struct("<H")
 _U32: Final = struct.Struct("<I")
 _I32: Final = struct.Struct("<i")
@@ -146,6 +147,11 @@ class _Reader:
         return n
 
     def skip(self, kind: int) -> None:
+        empty = _EMPTY.get(kind)
+        if empty and self.raw[self.p : self.p + len(empty)] == empty:
+            # The rule; the compiled walk need not be loaded for it.
+            self.p += len(empty)
+            return
         p = int(over(self.buf, self.p, self.end, kind, 1))
         if p < 0:
             raise malformed(f"byte {self.p}", p)
@@ -174,8 +180,8 @@ class _Reader:
         self.skip(17)
         return 0
 
-    def header(self, wanted: int, name: str) -> None:
-        """Type and ResponseHeader of an answer.
+    def header(self, wanted: int, name: str) -> int:
+        """Type and ResponseHeader of an answer; its ServiceResult.
 
         Raises
         ------
@@ -186,11 +192,12 @@ class _Reader:
             raise malformed(f"not a {name}")
         self.number(_I64)
         self.number(_U32)
-        self.number(_U32)
+        result = self.number(_U32)
         self.skip(_DIAGNOSTIC)
         for _ in range(self.count()):
             self.skip(12)
         self.skip(_STRUCTURE)
+        return result
 
     def text(self) -> bytes:
         n = self.count()
@@ -215,6 +222,18 @@ class _Reader:
 
 
 _PARTS: Final = {c.value: c for c in Content if c.value}
+
+
+def read_header(buf: Bytes, wanted: int, name: str) -> tuple[int, int]:
+    """ServiceResult of an answer, and where its content begins.
+
+    Raises
+    ------
+    Malformed
+        When it is another answer, or none.
+    """
+    reader = _Reader(buf)
+    return reader.header(wanted, name), reader.p
 
 
 def read_publish(buf: Bytes) -> Notification:

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from asyncua import ua
-from asyncua.ua.uaerrors import BadResponseTooLarge, BadUserAccessDenied
+from asyncua.client.ua_client import UASocketProtocol
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
+from asyncua.ua.uaerrors import BadResponseTooLarge, BadUserAccessDenied, UaStatusCodeError
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -19,8 +22,51 @@ OBJECT, VARIABLE = int(ua.NodeClass.Object), int(ua.NodeClass.Variable)
 HIERARCHY, PROPERTY = ua.NodeId(35, 0), ua.NodeId(46, 0)
 
 
+class SessionOfBytes:
+    """What `hooks.send_encoded` needs of asyncua's protocol: bytes in, bytes out."""
+
+    timeout = 5.0
+
+    def __init__(self, server):
+        self.server, self._request_id, self._callbackmap = server, 0, {}
+        self._connection = self.transport = self
+        self.spoil = lambda body: body
+
+    def _setup_request_header(self, header, timeout):
+        header.TimeoutHint = int(timeout * 1000)
+
+    def revolve_security_token(self):
+        pass
+
+    def message_to_binary(self, body, request_id):
+        return request_id, body
+
+    def check_answer(self, body, context):
+        assert UASocketProtocol.check_answer(self, body, context)
+
+    def write(self, message):
+        number, body = message
+        answer = self._callbackmap.pop(number)
+        try:
+            answer.set_result(Buffer(self.spoil(self._answer(Buffer(body)))))
+        except (UaStatusCodeError, ConnectionError) as fault:
+            answer.set_exception(fault)
+
+    def _answer(self, body):
+        kind = nodeid_from_binary(body).Identifier
+        struct_from_binary(ua.RequestHeader, body)
+        name, asked, made = CALLS[kind]
+        answer = made()
+        results = getattr(self.server, name)(struct_from_binary(asked, body))
+        getattr(answer, "Parameters", answer).Results = results
+        assert not len(body)
+        return struct_to_binary(answer)
+
+
 class FakeServer:
-    """An address space that answers browse, browse next and read as asyncua's client does.
+    """An address space behind the bytes of Browse, BrowseNext and Read.
+
+    Requests are decoded and answers encoded by asyncua, which knows nothing of our templates.
 
     ``tree`` maps a node to its children; a name that begins with ``v`` is a variable, one with
     ``p:`` is a property. Namespace indexes may change with every session.
@@ -34,7 +80,10 @@ class FakeServer:
         self.calls = self.sessions = 0
         self.break_at: set[int] = set()
         self.refuse: set[str] = set()
-        self.uaclient = self
+        self.session_of_bytes = SessionOfBytes(self)
+        self.uaclient = SimpleNamespace(
+            protocol=self.session_of_bytes, read_attributes=self.read_attributes
+        )
         self.uris = URIS
 
     async def open(self):
@@ -59,23 +108,23 @@ class FakeServer:
             value = self.limits[1]
         return ua.DataValue(ua.Variant(value) if value is not None else None)
 
-    async def browse(self, wanted):
+    def browse(self, wanted):
         self._called()
-        names = [self._name(each.NodeId) for each in wanted.NodesToBrowse]
+        names = self.asked = [self._name(each.NodeId) for each in wanted.NodesToBrowse]
         if len(names) > self.most:
             raise BadResponseTooLarge
         if self.refuse.intersection(names):
             raise BadUserAccessDenied
         return [self._answer(name, 0) for name in names]
 
-    async def browse_next(self, wanted):
+    def browse_next(self, wanted):
         self._called()
         found = [self.left.pop(point) for point in wanted.ContinuationPoints]
         if wanted.ReleaseContinuationPoints:
             return []
         return [self._answer(name, first) for name, first in found]
 
-    async def read(self, wanted):
+    def read(self, wanted):
         self._called()
         assert len(wanted.NodesToRead) <= self.limits[0]
         return [self._value(each) for each in wanted.NodesToRead]
@@ -126,11 +175,11 @@ class FakeServer:
         name = child.removeprefix("p:").split("@")[0]
         kind = VARIABLE if own or child.startswith("v") else OBJECT
         index = self.uris.index(URIS[1])
-        return SimpleNamespace(
+        return ua.ReferenceDescription(
             NodeId=ua.ExpandedNodeId(child, index),
             BrowseName=ua.QualifiedName(name, index),
             DisplayName=ua.LocalizedText(name),
-            NodeClass=kind,
+            NodeClass=ua.NodeClass(kind),
             ReferenceTypeId=PROPERTY if own else HIERARCHY,
             TypeDefinition=ua.ExpandedNodeId(63 if kind == VARIABLE else 61, 0),
         )
@@ -154,6 +203,13 @@ class FakeServer:
                 return _good(ua.LocalizedText(f"about {name}"))
             case _:
                 return _good(float(self.calls))
+
+
+CALLS = {
+    527: ("browse", ua.BrowseParameters, ua.BrowseResponse),
+    533: ("browse_next", ua.BrowseNextParameters, ua.BrowseNextResponse),
+    631: ("read", ua.ReadParameters, ua.ReadResponse),
+}
 
 
 def _good(value):
@@ -286,6 +342,39 @@ async def test_a_node_that_may_not_be_browsed_is_told_and_stops_nothing():
     assert not crawl.complete
     assert crawl.faults == {"nsu=urn:fake;s=b": "BadUserAccessDenied"}
     assert {row.path for row in crawl.nodes} == {"a", "b", "a/v1", "a/v2"}
+
+
+async def test_a_node_whose_answer_cannot_be_read_is_told_and_stops_nothing():
+    server = FakeServer(TREE)
+
+    def spoil(body):
+        # A browse that "b" is part of: its list claims more than there is.
+        return body[:-6] if "b" in server.asked and body[:4] == b"\1\0\x12\2" else body
+
+    server.session_of_bytes.spoil = spoil
+    crawl = await crawled(server)
+    assert list(crawl.faults) == ["nsu=urn:fake;s=b"]
+    assert "cannot be read" in crawl.faults["nsu=urn:fake;s=b"]
+    assert {row.path for row in crawl.nodes} == {"a", "b", "a/v1", "a/v2"}
+
+
+async def test_answers_for_fewer_nodes_than_asked_are_not_given_to_others():
+    server = FakeServer({"root": ["v1", "v2", "v3"]})
+    full = server.read
+    server.read = lambda wanted: full(wanted)[1:]
+    crawl = await crawled(server)
+    assert not crawl.complete
+    assert all("cannot be read" in fault for fault in crawl.faults.values())
+    assert len(crawl.faults) == 3
+
+
+async def test_a_call_that_failed_without_a_fault_message_is_a_fault():
+    server = FakeServer(TREE)
+    bad = ua.StatusCodes.BadUserAccessDenied.to_bytes(4, "little")
+    # ServiceResult of the ResponseHeader, after type, time and handle.
+    server.session_of_bytes.spoil = lambda body: body[:16] + bad + body[20:]
+    crawl = await crawled(server)
+    assert list(crawl.faults.values()) == ["BadUserAccessDenied"]
 
 
 async def test_limits_stop_it_and_say_so():
