@@ -164,3 +164,21 @@ async def test_after_a_cut_the_session_goes_on_and_else_the_gap_says_why(port, t
     # It samples by a timer of its own, so that a step may be two; a lost second would be fifty.
     assert min(steps) > 0
     assert (max(steps) < 0.02) is (session == "kept")
+
+
+async def test_a_deadband_in_percent_is_of_the_range_at_the_server_and_else_left_out(tmp_path):
+    """Level has a range of 200 and grows by 1, so 5 % are 10; Count has no range."""
+    receiver, port = Receiver(), free_port()
+    items = tuple(
+        Item(tag=i, namespace="urn:a", identifier=f"s={name}", deadband=5.0, deadband_percent=True)
+        for i, name in enumerate(("Level", "Count"), 1)
+    )
+    async with (
+        node_server(port, tmp_path / "pki", "urn:a"),
+        gateway(tmp_path / "g", receiver, replace(endpoint(port), items=items)) as held,
+    ):
+        await until(lambda: len(receiver.values(1)) > 6 and len(receiver.values(2)) > 20, 40)
+        status = held.status()[0]
+    assert all(b - a > 10 for a, b in pairwise(receiver.values(1)))
+    assert status.accepted == 2
+    assert "1 items have no deadband" in status.cause

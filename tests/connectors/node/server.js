@@ -1,5 +1,6 @@
 // node server.js PORT PKI_FOLDER URI...: an OPC UA server nobody here wrote.
-// Each namespace has Count (grows every 20 ms), Big (UInt64), Bad (a sensor failure), Name, List.
+// Each namespace has Count (grows every 20 ms), Big (UInt64), Bad (a sensor failure), Name, List,
+// and Level (grows every 20 ms, of a range of 200).
 const {
   OPCUAServer, OPCUACertificateManager, Variant, DataType, StatusCodes,
   MessageSecurityMode, SecurityPolicy, VariantArrayType,
@@ -46,6 +47,15 @@ async function main() {
       { dataType: DataType.Double, value: 3 }, StatusCodes.BadSensorFailure, new Date());
     add("Name", "String").setValueFromSource(
       { dataType: DataType.String, value: "Máy ép" }, StatusCodes.Good, new Date());
+    const level = own.addAnalogDataItem({
+      organizedBy: space.rootFolder.objects, browseName: "Level", nodeId: "s=Level",
+      dataType: "Double", minimumSamplingInterval: 10, engineeringUnitsRange: { low: 0, high: 200 },
+    });
+    let at = 0;
+    setInterval(() => {
+      at += 1;
+      level.setValueFromSource({ dataType: DataType.Double, value: at }, StatusCodes.Good, new Date());
+    }, 20);
     add("List", "Double", { valueRank: 1, arrayDimensions: [2] }).setValueFromSource({
       dataType: DataType.Double, arrayType: VariantArrayType.Array, value: new Float64Array([1, 2]),
     }, StatusCodes.Good, new Date());
