@@ -164,6 +164,12 @@ class AlarmDesk:
             for asset, paths in zip(watch.assets, watch.inputs(park, layout), strict=True):
                 sources = frozenset(endpoint_of.get(path, "") for path in paths)
                 self._fed_by[f"{watch.rule.id}@{asset}"] = sources
+        # What is wrong with an endpoint that lives is no cause of what its tags tell.
+        self._deaths = {
+            watch.rule.id
+            for watch in self._watches
+            if (watch.condition.type, watch.condition.name) == ("endpoint", "alive")
+        }
         self._tags_of: dict[str, int] = {}
         for endpoint in endpoint_of.values():
             self._tags_of[endpoint] = self._tags_of.get(endpoint, 0) + 1
@@ -233,8 +239,8 @@ class AlarmDesk:
         for other in self._records.values():
             if not other.active or other.id == record.id or other.cause:
                 continue
-            if other.group == f"endpoint:{other.asset}":
-                if sources == {other.asset}:
+            if other.rule in self._deaths:
+                if sources == {other.asset} or record.group == other.group:
                     return other.id
             elif (
                 record.group

@@ -66,6 +66,11 @@ class EndpointCoverage:
             self.alive, self.since_us = alive, start_us
         self.until_us, self.cause = end_us, cause
 
+    @property
+    def troubled(self) -> bool:
+        """Whether the newest row is alive and says all the same what is wrong."""
+        return bool(self.alive and self.cause and not self.cause.startswith(RECOVERED))
+
     def overflow(self) -> tuple[tuple[int, int], ...]:
         """Take out the gaps beyond `GAPS_KEPT`, oldest first."""
         count = max(0, len(self.gaps) - GAPS_KEPT)

@@ -585,6 +585,18 @@ FIGURE_KINDS: Final[Mapping[str, tuple[FigureKind, ...]]] = MappingProxyType(
                 band=(0.5, None),
                 scale=(0.0, 1.0),
             ),
+            _f(
+                "trouble",
+                "",
+                0,
+                ("Bất thường", "In trouble"),
+                (
+                    "1 có kết nối nhưng có điều bất thường (đứng yên, tràn hàng đợi, lệch giờ)",
+                    "1 connected, and yet something is wrong (frozen, overflow, clock, bad values)",
+                ),
+                band=(None, 0.5),
+                scale=(0.0, 1.0),
+            ),
         ),
     }
 )

@@ -97,6 +97,11 @@ class FlowNow:
             np.float64,
         )
         self._moment.page.put("endpoint", "alive", up)
+        troubled = [
+            np.nan if name not in coverage else float(coverage[name].troubled)
+            for name in self._moment.arrays.endpoints
+        ]
+        self._moment.page.put("endpoint", "trouble", np.array(troubled, np.float64))
         self._moment.page.put("park", "endpoints_up", float(np.nansum(up)))
         self._moment.page.put("park", "endpoints", float(len(up)))
         paths = np.array(list(self._moment.view.atlas.paths.values()), np.int64)

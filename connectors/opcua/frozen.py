@@ -222,9 +222,10 @@ class FrozenWatch:
         """What people should know."""
         found = [self.remark] if self.remark else []
         if self.cause:
-            found.append(f"{CAUSE}: {self.cause}, is the PLC behind the server alive?")
+            found += [f"{CAUSE}: {self.cause}", "is the PLC behind the server alive?"]
         if self.devices:
-            found.append(f"{CAUSE}: {', '.join(self.devices)}, while other devices move")
+            devices = ", ".join(self.devices)
+            found += [f"{CAUSE}: " + f"{devices} while other devices move"]
         return found
 
 

@@ -1054,6 +1054,8 @@ class Source:
     def _alive_cause(self) -> str:
         if self._uncertain:
             return f"{CAUSE}: {', '.join(sorted(self._uncertain))}"
+        if self._suggested_policy():
+            return f"its clock is {(self._clock_offset_s() or 0.0) / 3600:+.2f} h off"
         return self._remark
 
     def _tell_dropped(self) -> None:

@@ -47,7 +47,7 @@ class Bench:
         )
         self.state.fold(batch)
 
-    def hear(self, endpoint: str, *, alive: bool, seconds: float = 1.0) -> None:
+    def hear(self, endpoint: str, *, alive: bool, seconds: float = 1.0, cause: str = "") -> None:
         """A coverage row that ends now."""
         begin = self.now_us - round(seconds * SECOND)
         times = [pa.array([t]).cast(TIME) for t in (begin, self.now_us)]
@@ -55,7 +55,7 @@ class Bench:
             pa.array([endpoint]),
             *times,
             pa.array([alive]),
-            pa.array(["test"]),
+            pa.array([cause]),
             pa.array([0]),
         ]
         self.state.cover(pa.record_batch(columns, schema=COVERAGE))

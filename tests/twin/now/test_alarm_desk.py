@@ -195,6 +195,31 @@ def test_a_dead_endpoint_is_one_alarm_and_silences_what_it_feeds(at):
     assert the_alarm(bench).state == AlarmState.UNACKNOWLEDGED
 
 
+def test_what_is_wrong_with_an_endpoint_that_lives_is_one_alarm_and_silences_nothing(at):
+    bench = at(9)
+    heat(bench, 85.0, 31.0)
+    bench.hear("plc", alive=True, cause="frozen: acme/hall/l1/m1")
+    assert kinds(bench.tick()) == []
+    assert kinds(bench.tick(10.0)) == ["alarm.raised"]
+    trouble = the_alarm(bench, "trouble@plc")
+    assert (trouble.group, trouble.active) == ("endpoint:plc", True)
+    assert the_alarm(bench).state == AlarmState.UNACKNOWLEDGED
+    # It dies of it: one alarm for the endpoint, not two.
+    bench.hear("plc", alive=False, cause="frozen: no value of any device moves any more")
+    bench.tick()
+    bench.tick(10.0)
+    assert the_alarm(bench, "dead@plc").active
+    active = [a for a in bench.logic.desk.alarms() if a.active and a.rule == "trouble"]
+    assert all(alarm.state == AlarmState.SUPPRESSED for alarm in active)
+
+
+def test_values_that_were_recovered_are_no_trouble(at):
+    bench = at(9)
+    bench.hear("plc", alive=True, cause="recovered: from the server's history")
+    assert bench.tick(30.0) == []
+    assert the_alarm(bench, "trouble@plc") is None
+
+
 def test_an_earlier_rule_of_a_group_is_the_cause_of_the_later_ones(at):
     bench = at(9)
     # 130 MVA on 126: over N at once, and N-1 has no minutes; the cause needs its 60 s
