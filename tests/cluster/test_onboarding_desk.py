@@ -8,9 +8,11 @@ import pytest
 
 from cluster.bindings import binding_of, split_unit, written
 from cluster.onboarding_desk import OnboardingDesk
+from cluster.ports import EndpointSpec
 from connectors.onboarding.seen import SeenNode, observed
 from models.errors import InputError, NotFound, Unavailable
 from twin.parkfile.load import load_park
+from twin.tags import TagRow
 
 POWER = "small/acme/hall/l1/p01/active_power"
 NODES = (
@@ -36,6 +38,13 @@ class Live:
     def dictionary(self):
         rows = {n: SimpleNamespace(binding=b) for n, b in enumerate(self.bound)}
         return SimpleNamespace(open=rows)
+
+    @property
+    def rows(self):
+        rows = enumerate(self.bound, start=1)
+        return tuple(TagRow(tag=n, binding=b, valid_from_us=0) for n, b in rows)
+
+    now_us = 5
 
     async def ask_gateway(self, method, *arguments):
         self.asked.append((method, *arguments))
@@ -106,3 +115,40 @@ async def test_rules_of_the_file_take_what_is_not_bound_yet():
     endpoint = live.park.endpoints["plc"].model_copy(update={"map": (rule,)})
     live.park = replace(live.park, endpoints={"plc": endpoint})
     assert await OnboardingDesk(live).later("plc") == {NODES[0].node: f"{POWER} [W]"}
+
+
+async def test_a_review_tells_changes_findings_and_problems_and_changes_nothing():
+    live = Live()
+    before = list(live.bound)
+    other = POWER.replace("active_power", "temperature")
+    mapping = {
+        NODES[0].node: "",
+        NODES[1].node: other,
+        "nsu=urn:a;s=Twice": other,
+        "no node": POWER,
+    }
+    told = await OnboardingDesk(live).review("plc", "plc", mapping)
+    assert [(c["action"], c["path"]) for c in told["changes"]] == [
+        ("add", other),
+        ("remove", POWER),
+    ]
+    assert [finding["code"] for finding in told["findings"]] == ["type.text"]
+    assert [p["node"] for p in told["problems"]] == ["nsu=urn:a;s=Twice", "no node"]
+    assert live.bound == before
+
+
+async def test_a_unit_that_changes_ends_the_old_history():
+    live = Live()
+    desk = OnboardingDesk(live)
+    (change,) = (await desk.review("plc", "plc", {NODES[0].node: POWER}))["changes"]
+    assert (change["action"], "scale" in change["reason"]) == ("replace", True)
+
+
+async def test_an_address_that_is_not_saved_is_crawled_with_its_security():
+    live = Live()
+    spec = EndpointSpec(
+        id="new", url="opc.tcp://127.0.0.1:4840", policy="Basic256Sha256", mode="SignAndEncrypt"
+    )
+    await OnboardingDesk(live).crawl(spec.url, spec=spec)
+    method, url, fresh, config = live.asked[-1]
+    assert (method, url, fresh, config.policy) == ("crawl", spec.url, False, "Basic256Sha256")
