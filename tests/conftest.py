@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A law is judged by what it says, not by how long an example takes on a busy machine.
+settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laws")
 
 _MEMORY: Final = Path("/dev/shm")
 _ROOM_BYTES: Final = 4 * 2**30
