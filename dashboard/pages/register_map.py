@@ -17,7 +17,7 @@ from dashboard.page import Desk, Visit
 from dashboard.text import number
 from dashboard.words.said import said
 
-ON_A_PAGE: Final = 25
+ON_A_PAGE: Final = 15
 LEAST: Final = ("0", "0.5", "0.8", "0.95")
 STANDINGS: Final = ("open", "accepted", "refused", "bound", "removed")
 

@@ -226,7 +226,7 @@ def test_a_crawl_wants_a_tested_server_is_stopped_and_goes_on(page: Page, site: 
     expect(page.locator("#ep-crawl-view")).to_contain_text("goes on from here")
     page.click("#ep-crawl")
     expect(page.locator("#ep-crawl-view")).to_contain_text("Crawled")
-    expect(page.locator("#ep-proposals tbody tr")).to_have_count(25)
+    expect(page.locator("#ep-proposals tbody tr")).to_have_count(15)
 
 
 def test_proposals_are_filtered_accepted_refused_edited_and_undone(page: Page, site: str):
