@@ -106,18 +106,27 @@ class Audit:
         if not len(node):
             return
         if self._first is None:
-            # Redundant or restarted servers may send an older tick later: leave some room.
-            self._first = max(0, int(tick.min()) - _GROWTH)
-        column = tick - self._first
-        if int(column.min()) < 0:
-            self.wrong += int(np.count_nonzero(column < 0))
-            node, column = node[column >= 0], column[column >= 0]
+            self._first = int(tick.min())
+        column = tick - self._reach(self._first, int(tick.min()))
         self._room(int(column.max()) + 1)
         flat = node * self._seen.shape[1] + column
         places, times = np.unique(flat, return_counts=True)
         seen = self._seen.reshape(-1)
         self.doubled += int(np.sum(times - 1)) + int(np.count_nonzero(seen[places]))
         seen[places] = 1
+
+    def _reach(self, first: int, oldest: int) -> int:
+        """Make room for an older tick; returns the tick of the first column.
+
+        History may bring ticks from long before the first one that was heard: an endpoint is
+        filled from when it was asked for, however late its first connection came.
+        """
+        if oldest < first:
+            more = min(first, max(first - oldest, _GROWTH))
+            older = np.zeros((len(self._seen), more), np.uint8)
+            self._seen = np.concatenate((older, self._seen), axis=1)
+            self._first = first = first - more
+        return first
 
     def _room(self, columns: int) -> None:
         have = self._seen.shape[1]

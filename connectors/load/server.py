@@ -195,6 +195,12 @@ class LoadServer:
             self._listening.close()
             await self._listening.wait_closed()
 
+    def forget(self) -> None:
+        """Lose all sessions and subscriptions; connections stay, and values go on."""
+        for number in tuple(self._running):
+            self._end(number)
+        self._sessions.clear()
+
     def joined(self, connection: "Connection") -> None:
         """A connection was made."""
         self._connections.add(connection)

@@ -23,6 +23,7 @@ from models.errors import Unavailable
 from twin.samples import column_us
 
 _PATIENCE_S: Final = 120.0
+_ROOMY: Final = SourceSettings(rows=2_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +104,24 @@ class Taker:
         The pause; the gateway's own is 0.05 s [s].
     pki
         Certificates, for a secure endpoint.
+    settings
+        Supervision.
     """
 
-    def __init__(self, config: EndpointConfig, linger_s: float, pki: Pki | None = None) -> None:
+    def __init__(
+        self,
+        config: EndpointConfig,
+        linger_s: float,
+        pki: Pki | None = None,
+        settings: SourceSettings = _ROOMY,
+    ) -> None:
         self._wake = asyncio.Event()
         self._linger_s = linger_s
         self.batches: list[tuple[int, pa.RecordBatch]] = []
         """Wall time it was made [us], and batch."""
         self.coverage: list[CoverageRow] = []
         self.rows = 0
-        self.source = Source(
-            config, pki=pki, settings=SourceSettings(rows=2_000_000), wake=self._wake.set
-        )
+        self.source = Source(config, pki=pki, settings=settings, wake=self._wake.set)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Taker":

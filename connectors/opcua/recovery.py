@@ -12,7 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -233,6 +233,16 @@ class Hole:
     before_us: int
 
 
+Reached = dict[tuple[int, int], int]
+"""(Handle, beginning of a hole) → source time up to which history gave its values [us]."""
+
+
+def rest_of(hole: Hole, reached: Reached) -> Hole:
+    """What a fill that was interrupted left of a hole."""
+    upto_us = reached.get((hole.handle, hole.after_us), hole.after_us)
+    return replace(hole, after_us=max(hole.after_us, upto_us))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
     """What history gave: values, items filled, and items it could not fill with the reason."""
@@ -250,6 +260,7 @@ async def backfill(
     room: Callable[[int], Awaitable[None]],
     timeout_s: float,
     ahead_us: int = 0,
+    reached: Reached | None = None,
 ) -> Filled:
     """Read from the server's history what the subscriptions missed.
 
@@ -267,13 +278,23 @@ async def backfill(
         Longest wait for one answer [s].
     ahead_us
         How far the source's clock is ahead of ours [us].
+    reached
+        How far earlier calls came with the same holes, which is not read again; kept up to date,
+        also when this one is interrupted.
 
     Raises
     ------
     OSError, TimeoutError
         When the connection is lost on the way.
     """
-    failed: dict[int, str] = {}
+    filling = _Filling(
+        client=client,
+        decoder=decoder,
+        room=room,
+        timeout_s=timeout_s,
+        ahead_us=ahead_us,
+        reached={} if reached is None else reached,
+    )
     readable: list[Hole] = []
     for chunk in chunks(holes, 100):
         levels = await client.uaclient.read_attributes(
@@ -284,76 +305,78 @@ async def backfill(
             if isinstance(value, int) and value & _HISTORY_READ:
                 readable.append(hole)
             else:
-                failed[hole.handle] = "no history"
+                filling.failed[hole.handle] = "no history"
     values = 0
     for some in chunks(readable, _NODES):
-        values += await _fill(client, decoder, some, failed, room, timeout_s, ahead_us)
+        values += await filling.fill(some)
+    failed = filling.failed
     return Filled(values=values, items=len(holes) - len(failed), failed=failed)
 
 
-async def _fill(
-    client: Client,
-    decoder: Decoder,
-    holes: Sequence[Hole],
-    failed: dict[int, str],
-    room: Callable[[int], Awaitable[None]],
-    timeout_s: float,
-    ahead_us: int,
-) -> int:
-    """Read some holes to their ends, over as many answers as it takes."""
-    values = 0
-    left: list[tuple[Hole, bytes]] = [(hole, b"") for hole in holes]
-    for _ in range(_ROUNDS):
-        if not left:
-            return values
-        try:
-            body = await send(client, _history(left), timeout_s)
-            results = read_history(body)
-        except (UaStatusCodeError, Malformed) as fault:
-            if len(left) == 1:
-                failed[left[0][0].handle] = str(fault)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filling:
+    """One call of `backfill`: what it was given, and which items failed with their reasons."""
+
+    client: Client
+    decoder: Decoder
+    room: Callable[[int], Awaitable[None]]
+    timeout_s: float
+    ahead_us: int
+    reached: Reached
+    failed: dict[int, str] = field(default_factory=dict)
+
+    async def fill(self, holes: Sequence[Hole]) -> int:
+        """Read some holes to their ends, over as many answers as it takes."""
+        values = 0
+        whole = {hole.handle: hole for hole in holes}
+        rests = [rest_of(hole, self.reached) for hole in holes]
+        left = [(rest, b"") for rest in rests if rest.before_us - rest.after_us > 1]
+        for _ in range(_ROUNDS):
+            if not left:
                 return values
-            # One node can spoil the call for the others.
-            for one in left:
-                values += await _fill(client, decoder, [one[0]], failed, room, timeout_s, ahead_us)
-            return values
-        following: list[tuple[Hole, bytes]] = []
-        for (hole, _), result in zip(left, results, strict=False):
-            values += await _taken(decoder, body, hole, result, failed, room, ahead_us)
-            part = result.values
-            if hole.handle in failed or part is None:
-                continue
-            if result.more:
-                following.append((hole, result.more))
-            elif part.count >= _VALUES and hole.after_us < decoder.history_us < hole.before_us:
-                # Some servers cut at the number asked for, and say nothing: go on from there.
-                following.append((replace(hole, after_us=decoder.history_us), b""))
-        left = following
-    for hole, _ in left:
-        failed[hole.handle] = "the history does not come to an end"
-    return values
+            try:
+                body = await send(self.client, _history(left), self.timeout_s)
+                results = read_history(body)
+            except (UaStatusCodeError, Malformed) as fault:
+                if len(left) == 1:
+                    self.failed[left[0][0].handle] = str(fault)
+                    return values
+                # One node can spoil the call for the others.
+                for hole, _ in left:
+                    values += await self.fill([whole[hole.handle]])
+                return values
+            following: list[tuple[Hole, bytes]] = []
+            for (hole, _), result in zip(left, results, strict=False):
+                values += await self._taken(body, hole, whole[hole.handle].after_us, result)
+                part, upto_us = result.values, self.decoder.history_us
+                if hole.handle in self.failed or part is None:
+                    continue
+                if result.more:
+                    following.append((hole, result.more))
+                elif part.count >= _VALUES and hole.after_us < upto_us < hole.before_us:
+                    # Some servers cut at the number asked for, and say nothing: go on from there.
+                    following.append((replace(hole, after_us=upto_us), b""))
+            left = following
+        for hole, _ in left:
+            self.failed[hole.handle] = "the history does not come to an end"
+        return values
 
-
-async def _taken(
-    decoder: Decoder,
-    body: Bytes,
-    hole: Hole,
-    result: History,
-    failed: dict[int, str],
-    room: Callable[[int], Awaitable[None]],
-    ahead_us: int,
-) -> int:
-    if result.status >= 0x8000_0000:
-        failed[hole.handle] = ua.StatusCode(ua.UInt32(result.status)).name
-        return 0
-    part = result.values
-    if part is None or not part.count:
-        return 0
-    await room(part.count)
-    return decoder.take_history(
-        body, part.start, part.stop, part.count, hole.handle,
-        after_us=hole.after_us, before_us=hole.before_us, ahead_us=ahead_us,
-    )  # fmt: skip
+    async def _taken(self, body: Bytes, hole: Hole, begun_us: int, result: History) -> int:
+        if result.status >= 0x8000_0000:
+            self.failed[hole.handle] = ua.StatusCode(ua.UInt32(result.status)).name
+            return 0
+        part = result.values
+        if part is None or not part.count:
+            return 0
+        await self.room(part.count)
+        values = self.decoder.take_history(
+            body, part.start, part.stop, part.count, hole.handle,
+            after_us=hole.after_us, before_us=hole.before_us, ahead_us=self.ahead_us,
+        )  # fmt: skip
+        # The next piece may begin with more values of the time this one ends with.
+        upto_us = min(self.decoder.history_us - bool(result.more), hole.before_us)
+        self.reached[hole.handle, begun_us] = max(upto_us, hole.after_us)
+        return values
 
 
 def _history(holes: Iterable[tuple[Hole, bytes]]) -> ua.HistoryReadRequest:

@@ -56,6 +56,7 @@ from connectors.opcua.recovery import (
     OWNER_ONLY,
     Kept,
     Marks,
+    Reached,
     backfill,
     read_kept,
     transfer,
@@ -211,6 +212,7 @@ class Source:
         self._noted_at, self._kept_items = 0.0, 0
         self._outage: Outage | None = None
         self._unjudged: list[Unjudged] = []
+        self._reached: Reached = {}
         self._judging: asyncio.Task[None] | None = None
         self._full_since: tuple[float, int, Present] | None = None
         self._resumes = self._backfilled = 0
@@ -903,6 +905,7 @@ class Source:
             self._unjudged.remove(one)
         self._say(outage, spans, lost)
         self._outage = None
+        self._reached.clear()
 
     async def _filled(
         self, monitor: Monitor, spans: Sequence[tuple[int, int, int]]
@@ -920,6 +923,7 @@ class Source:
             room=self._room_for,
             timeout_s=self.settings.timeout_s,
             ahead_us=round(ahead_us.value or 0),
+            reached=self._reached,
         )
         self._backfilled += filled.values
         self._wake()

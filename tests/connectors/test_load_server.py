@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from connectors.load.peers import handler, iterator, polling
 from connectors.load.process import Load, running
 from connectors.load.proxy import Proxy
 from connectors.load.server import LoadServer, LoadSettings, asyncua_ids
-from connectors.load.taker import Plant, config_of, take
+from connectors.load.taker import Plant, Taker, config_of, take
 from connectors.load.values import NAMESPACE, Ticks, doubles
 from twin.samples import to_us
 
@@ -28,11 +29,11 @@ NODE = Path(__file__).parent / "node"
 
 
 @contextlib.asynccontextmanager
-async def serving(nodes=20, hz=50.0, **more):
+async def serving(nodes=20, hz=50.0, kind=LoadServer, **more):
     """A load server in this process, and how to speak to it."""
     ticks = Ticks(zero_us=wall_us(), period_us=round(1e6 / hz))
     settings = LoadSettings(nodes=nodes, mix=more.pop("mix", "double"), ticks=ticks, **more)
-    server = LoadServer(settings)
+    server = kind(settings)
     port = await server.start(0)
     plant = Plant(
         url=f"opc.tcp://127.0.0.1:{port}/load", nodes=nodes, mix=settings.mix, ticks=ticks
@@ -195,6 +196,44 @@ async def test_outages_that_queues_or_history_hold_lose_double_and_swap_nothing(
     for fault, found in zip(HELD, await verdicts(tmp_path, HELD), strict=True):
         assert (found.missing, found.doubled, found.wrong) == (0, 0, 0), fault
         assert found.values > 3 * SCALED.nodes
+
+
+class Interrupted(LoadServer):
+    """Loses the connection over its second answer with history."""
+
+    asked = 0
+
+    def _history(self, connection, head, request):
+        self.asked += 1
+        if self.asked == 2:
+            connection.drop()
+            return None
+        return super()._history(connection, head, request)
+
+
+async def test_history_that_is_interrupted_goes_on_where_it_was_and_repeats_nothing():
+    def verdict():
+        audit = plant.audit()
+        for _, batch in taker.batches:
+            audit.take(batch)
+        found = audit.verdict(upto=audit.newest - 1)
+        return found.missing, found.doubled, found.wrong
+
+    async with (
+        serving(hz=20.0, kind=Interrupted, mix="mixed", history=True) as (server, plant),
+        Proxy(int(plant.url.split(":")[2].split("/")[0])) as proxy,
+    ):
+        plain = config_of(plant, publishing_ms=50.0)
+        config = replace(plain, url=f"opc.tcp://127.0.0.1:{proxy.port}/load")
+        async with Taker(config, 0.01, settings=QUICK.source) as taker:
+            await taker.flowing(5 * plant.nodes)
+            async with proxy.away():
+                server.forget()
+                tick = plant.ticks.newest(wall_us())
+                await until(lambda: plant.ticks.newest(wall_us()) > tick + 5)
+            # Ten nodes a call: the first half, the second in vain, and the second again.
+            await until(lambda: server.asked >= 3 and not verdict()[0])
+        assert verdict() == (0, 0, 0)
 
 
 async def test_values_lost_in_an_outage_that_nothing_holds_are_all_told(tmp_path):

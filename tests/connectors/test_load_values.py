@@ -236,6 +236,15 @@ def test_a_value_that_never_came_is_missing(lost):
     assert audited([row for row in WHOLE if row != lost]) == (1, 0, 0, 0)
 
 
+def test_history_from_long_before_the_first_value_heard_is_neither_wrong_nor_missing():
+    late = [(node, tick) for node in (0, 1) for tick in range(700, 710)]
+    early = [(node, tick) for node in (0, 1) for tick in range(90, 700)]
+    assert audited(late, early) == (0, 0, 0, 0)
+    assert audited(late, early[1:]) == (0, 0, 0, 0)  # a node counts from its first tick on
+    assert audited(late, [*early[:5], *early[6:]]) == (1, 0, 0, 0)
+    assert audited(late, early, early[:7], late[:2]) == (0, 9, 0, 0)
+
+
 def test_a_node_that_never_came_is_missing_at_every_tick():
     assert audited([(0, 3), (0, 4)]) == (2, 0, 0, 0)
 
