@@ -125,10 +125,9 @@ async def test_a_certificate_is_approved_renewed_and_taken_back_and_the_trail_te
         assert await live.state() is EndpointState.CONNECTED
         der = await service.certificate_der(staged=True)
         assert x509.load_der_x509_certificate(der).not_valid_after_utc > datetime.now(UTC)
-        folder = tmp_path / "plc" / "server" / "pki"
-        (folder / "trusted" / "certs" / "new.der").write_bytes(der)
-        for stranger in (folder / "rejected").iterdir():
-            stranger.unlink()
+        staged = tmp_path / "new.der"
+        staged.write_bytes(der)
+        node.tell("pki", staged)
         second = await soon(partial(renewed, service))
         assert second.accepted == ("p/n",)
         assert second.fingerprint == first.fingerprint

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import copy
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ class Node:
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.pki = Pki(folder / "ours")
+        self.process: asyncio.subprocess.Process | None = None
 
     def config(self, **more) -> EndpointConfig:
         wanted = {"policy": POLICIES[0], "mode": "SignAndEncrypt"} | more
@@ -37,11 +37,13 @@ class Node:
         return other
 
     def trust_us(self) -> None:
-        trusted = self.folder / "server" / "pki" / "trusted" / "certs"
-        own = self.pki.own(NOW)
-        shutil.copy(own.certificate, trusted / f"{own.fingerprint}.der")
-        for stranger in (self.folder / "server" / "pki" / "rejected").iterdir():
-            stranger.unlink()
+        self.tell("pki", self.pki.own(NOW).certificate)
+
+    def tell(self, who: str, certificate: Path) -> None:
+        """Have the server trust an application (``pki``) or a user (``users``)."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{who} {certificate}\n".encode())
 
     async def trust_them(self) -> None:
         self.pki.trust((await self.try_it()).fingerprint)
@@ -55,9 +57,11 @@ async def node_server(folder: Path, clock_s: int = 0):
     node = Node(folder)
     process = await asyncio.create_subprocess_exec(
         "node", str(HERE / "secure.js"), str(node.port), str(folder / "server"), str(clock_s),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
+    node.process = process
     try:
         async with asyncio.timeout(60):
             while b"ready" not in (line := await process.stdout.readline()):

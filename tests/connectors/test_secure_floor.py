@@ -168,10 +168,7 @@ async def test_a_user_with_a_certificate_is_let_in_once_the_server_trusts_it(
     step = (await node.try_it(**login)).steps[-1]
     assert step.step == "session"
     assert step.detail.startswith("the server refuses this user (")
-    users = node.folder / "server" / "users"
-    (users / "trusted" / "certs" / f"{policy}.der").write_bytes(certificate)
-    for stranger in (users / "rejected").iterdir():
-        stranger.unlink()
+    node.tell("users", secrets / "user.der")
     identity = await let_in(node.config(**login), node.pki)
     assert identity.application_uri == "urn:floor:secure"
 
@@ -186,10 +183,7 @@ async def test_a_new_certificate_waits_until_the_server_trusts_it(visitor, passw
     await let_in(login, visitor.pki)
     with pytest.raises(Unavailable, match="refuses our certificate"):
         await open_session(login, visitor.pki.with_staged(), 10.0)
-    trusted = visitor.folder / "server" / "pki" / "trusted" / "certs"
-    shutil.copy(new.certificate, trusted / "new.der")
-    for stranger in (visitor.folder / "server" / "pki" / "rejected").iterdir():
-        stranger.unlink()
+    visitor.tell("pki", new.certificate)
     await let_in(login, visitor.pki.with_staged())
     visitor.pki.renewal.switch()
     assert visitor.pki.own(NOW).fingerprint == new.fingerprint != old.fingerprint

@@ -1,6 +1,7 @@
 // node secure.js PORT FOLDER [CLOCK_SECONDS]: a server that takes only whom it knows.
-// Users: reader with password "đúng", and certificates in FOLDER/users/trusted/certs.
-// V stands still, Count grows every 20 ms. Our certificate is refused until it lies in FOLDER/pki/trusted/certs. CLOCK_SECONDS shifts its clock.
+// Users: reader with password "đúng", and by certificate. Certificates (DER) are trusted by a line
+// "users FILE" or "pki FILE" on its input: its watch of the folders may miss what comes at once.
+// V stands still, Count grows every 20 ms. CLOCK_SECONDS shifts its clock.
 const shift = 1000 * Number(process.argv[4] || 0);
 if (shift) {
   const Real = Date;
@@ -21,14 +22,23 @@ async function manager(rootFolder) {
   return made;
 }
 
+function obey(managers) {
+  const lines = require("readline").createInterface({ input: process.stdin });
+  lines.on("line", async (line) => {
+    const at = line.indexOf(" ");
+    await managers[line.slice(0, at)].trustCertificate(require("fs").readFileSync(line.slice(at + 1)));
+  });
+}
+
 async function main() {
   const [port, folder] = process.argv.slice(2);
+  const managers = { pki: await manager(`${folder}/pki`), users: await manager(`${folder}/users`) };
   const server = new OPCUAServer({
     port: Number(port),
     hostname: "127.0.0.1",
     resourcePath: "/floor",
-    serverCertificateManager: await manager(`${folder}/pki`),
-    userCertificateManager: await manager(`${folder}/users`),
+    serverCertificateManager: managers.pki,
+    userCertificateManager: managers.users,
     serverInfo: { applicationUri: "urn:floor:secure", productUri: "urn:floor" },
     securityModes: [MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt],
     securityPolicies: [
@@ -54,6 +64,7 @@ async function main() {
   next();
   setInterval(next, 20);
   await server.start();
+  obey(managers);
   console.log("ready");
 }
 
