@@ -404,7 +404,8 @@ def test_no_page_is_wider_than_its_screen(chromium: Browser, site: str, width: i
 @pytest.mark.parametrize("language", ["vi", "en"])
 def test_no_table_is_cut_off_on_a_desk_screen(page: Page, site: str, language: str):
     for path in ("/energy", "/output", "/logistics", "/endpoints", "/whatif/run-0003"):
-        opened(page, site, f"{path}?lang={language}")
+        mark = "&" if "?" in path else "?"
+        opened(page, site, f"{path}{mark}lang={language}")
         expect(page.locator(".table").first).to_be_visible()
         cut = page.evaluate(
             "Array.from(document.querySelectorAll('.table'))"
@@ -433,7 +434,8 @@ def test_no_table_is_cut_off_on_a_small_screen(chromium: Browser, site: str, wid
 def test_axe_finds_nothing_serious_in_either_theme(page: Page, site: str, language: str):
     found = []
     for path in PATHS:
-        opened(page, site, f"{path}?lang={language}")
+        mark = "&" if "?" in path else "?"
+        opened(page, site, f"{path}{mark}lang={language}")
         page.wait_for_timeout(350)
         page.evaluate(AXE)
         for theme in ("light", "dark"):
