@@ -147,11 +147,11 @@ def test_an_edited_park_brings_its_own_rules_also_after_a_restart(lived, small_p
     text = small_park.text.replace("id: queue\n", "id: long_queue\n")
     shard.apply_park(small_park.bindings, text, shard.now_us + SECOND)
     shard.tick(shard.now_us + SECOND)
-    assert [rule.id for rule in logic.park.spec.rules][-1] == "long_queue"
+    assert "long_queue" in {rule.id for rule in logic.park.spec.rules}
     shard.close()
     again, replayed = opened(disk, small_park, now_us)
     try:
-        assert [rule.id for rule in replayed.park.spec.rules][-1] == "long_queue"
+        assert "long_queue" in {rule.id for rule in replayed.park.spec.rules}
         assert replayed.snapshot() == logic.snapshot()
     finally:
         again.close()
