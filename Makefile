@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The decoder of messages is compiled once, here: a gateway that is killed while it compiles would
+# have to begin anew.
+COMPILE := $(BIN)/python -c 'from connectors.opcua.decode import warm; warm()'
 
 .PHONY: help setup setup-dev run test check bench fmt clean lock
 
@@ -18,11 +21,13 @@ setup-dev: .venv/.dev  ## Build .venv with the tools of the tests too
 .venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
 	$(PIP) install --progress-bar on --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -q -e .
+	$(COMPILE)
 	@touch $@
 
 .venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
 	$(PIP) install --progress-bar on --require-hashes -r requirements-dev.lock
 	$(PIP) install --no-deps --no-build-isolation -q -e .
+	$(COMPILE)
 	@touch $@ .venv/.runtime
 
 run: setup       ## Run the demo park on http://127.0.0.1:8050
