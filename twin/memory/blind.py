@@ -15,7 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from twin.coverage import RECOVERED
 from twin.memory import rollup
 from twin.memory.rollup import EVENT, NO_CODES, Pieces
 from twin.samples import column_us
@@ -76,7 +78,7 @@ def blinds_of(rows: Iterable[TagRow], gaps: pa.Table, away: Mapping[str, int]) -
     rows
         Dictionary rows of the tags, in order: the time a tag was closed is not its own.
     gaps
-        Coverage rows that say so, of the span that is read.
+        Coverage rows that say so, of the span that is read, and those that take it back.
     away
         Endpoints that are not heard now, and up to when their newest row says so [us].
     """
@@ -104,12 +106,32 @@ def blinds_of(rows: Iterable[TagRow], gaps: pa.Table, away: Mapping[str, int]) -
     }
 
 
-def _by_endpoint(gaps: pa.Table, names: set[str]) -> dict[str, Ints]:
-    """Gaps of each endpoint, those that touch already joined: [n, 2]."""
-    endpoint = gaps.column("endpoint").to_numpy(zero_copy_only=False)
-    times = np.column_stack([column_us(gaps, "from"), column_us(gaps, "to")])
-    joined = {name: Blind.of(times[endpoint == name]) for name in names}
-    return {name: np.column_stack([b.starts_us, b.ends_us]) for name, b in joined.items()}
+def takes_back(coverage: pa.Table) -> pa.ChunkedArray:
+    """Which coverage rows say that the values of their time came after all."""
+    return pc.and_(coverage.column("alive"), pc.starts_with(coverage.column("cause"), RECOVERED))
+
+
+def _by_endpoint(told: pa.Table, names: set[str]) -> dict[str, Ints]:
+    """Gaps of each endpoint that were not taken back, those that touch already joined: [n, 2]."""
+    endpoint = told.column("endpoint").to_numpy(zero_copy_only=False)
+    alive = told.column("alive").to_numpy(zero_copy_only=False)
+    times = np.column_stack([column_us(told, "from"), column_us(told, "to")])
+    return {
+        name: _outside(
+            Blind.of(times[(endpoint == name) & ~alive]),
+            Blind.of(times[(endpoint == name) & alive]),
+        )
+        for name in names
+    }
+
+
+def _outside(gaps: Blind, back: Blind) -> Ints:
+    """What is left of gaps outside of what was taken back: [n, 2]."""
+    rest = Blind(
+        starts_us=np.append(-NEVER_US, back.ends_us), ends_us=np.append(back.starts_us, NEVER_US)
+    )
+    _, low, high = next(_gaps_in(gaps.starts_us, gaps.ends_us, rest))
+    return np.column_stack([low, high])
 
 
 def with_gap_inside(pieces: Pieces, blinds: Blinds) -> Bools:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from models.errors import InputError, NotFound
 from twin.memory import merge, rollup, rows
-from twin.memory.blind import Blinds, cut_holds, with_gap_inside
+from twin.memory.blind import Blind, Blinds, cut_holds, takes_back, with_gap_inside
 from twin.memory.deltalog import DeltaLog, FileList, SealedFile, holds_any
 from twin.memory.manifest import Cut, ManifestRow
 from twin.memory.rollup import EMPTY, Pieces
@@ -164,6 +164,15 @@ class Reader:
             hit &= footer.whole["alive"][0] == 0
         found = self._read(COVERAGE_TABLE, file, hit)
         return found.filter(pc.invert(found.column("alive")))
+
+    def taken_back(self, file: SealedFile, gaps: Blind) -> pa.Table:
+        """Rows of a coverage file that take a gap back and may share time with those known.
+
+        Without a gap nothing is read.
+        """
+        footer = self.footer(COVERAGE_TABLE, file)
+        found = self._read(COVERAGE_TABLE, file, gaps.hits(footer.begin_min, footer.end_max))
+        return found.filter(takes_back(found))
 
     def _read(
         self,
@@ -539,13 +548,20 @@ class History:
     def read_gaps(
         self, manifest: ManifestRow, since_us: int, until_us: int, tail: pa.Table
     ) -> pa.Table:
-        """Coverage rows that tell a gap and overlap [since, until); asked like `read_coverage`."""
+        """Coverage rows that tell a gap and overlap [since, until), and those that take one back.
+
+        Asked like `read_coverage`.
+        """
         files = self._reader.files(COVERAGE_TABLE, manifest).within(since_us, until_us)
+        tail = tail.cast(COVERAGE_TABLE.schema)
         parts = [self._reader.gaps(file, since_us, until_us) for file in files]
-        gone = tail.filter(pc.invert(tail.column("alive")))
-        whole = rows.concat([*parts, gone.cast(COVERAGE_TABLE.schema)], COVERAGE_TABLE.schema)
+        parts.append(tail.filter(pc.invert(tail.column("alive"))))
+        whole = rows.concat(parts, COVERAGE_TABLE.schema)
         hit = (rows.ints(whole, "to") > since_us) & (rows.ints(whole, "from") < until_us)
-        return whole.filter(pa.array(hit))
+        told = whole.filter(pa.array(hit))
+        gaps = Blind.of(np.column_stack([rows.ints(told, "from"), rows.ints(told, "to")]))
+        back = [self._reader.taken_back(file, gaps) for file in files]
+        return rows.concat([told, *back, tail.filter(takes_back(tail))], COVERAGE_TABLE.schema)
 
     def _last(
         self, cut: Cut, tags: Ints, before_us: int, known_us: int | None, *, good: bool

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_story import KINDS, NO_COVERAGE, T0, H, M, Row, S, cut_of, table
 
+from twin.coverage import RECOVERED
 from twin.memory.blind import Blind, blinds_of
 from twin.memory.read import History, Reader
 from twin.memory.store import Memory
@@ -62,9 +63,9 @@ def test_an_endpoint_that_is_away_leaves_its_last_value_out_until_a_sample_comes
     assert found.column("covered_s").to_pylist() == [600.0, 1200.0]
 
 
-def coverage(start_us: int, end_us: int, *, alive: bool) -> pa.RecordBatch:
+def coverage(start_us: int, end_us: int, *, alive: bool, cause: str = "cut") -> pa.RecordBatch:
     times = [pa.array([us]).cast(TIME) for us in (start_us, end_us)]
-    rest = [pa.array([alive]), pa.array(["cut"]), pa.array([None], pa.int64())]
+    rest = [pa.array([alive]), pa.array([cause]), pa.array([None], pa.int64())]
     return pa.record_batch([pa.array(["plc"]), *times, *rest], schema=COVERAGE)
 
 
@@ -201,6 +202,58 @@ def test_gaps_are_found_in_sealed_files_and_in_the_tail_and_closed_tags_hold_not
         for tag, blind in found.items()
     }
     assert plain == {GAUGE: (10, 25, 60), COUNTER: (40,), STATE: (5, 10, 8, 60, 60)}
+
+
+def taken_back(start_us: int, end_us: int) -> pa.RecordBatch:
+    return coverage(start_us, end_us, alive=True, cause=f"{RECOVERED}: from the server's history")
+
+
+@pytest.mark.parametrize("seals", [(3, 3), (1, 3), (1, 2), (0, 0)])
+def test_a_gap_whose_values_came_after_all_is_measured_time_in_history_too(
+    tmp_path: Path, seals: tuple[int, int]
+) -> None:
+    # away in minutes 10-20 and 40-45; of the first only 15-20 came: 50 of 60 minutes are measured
+    told = [
+        coverage(T0 + 10 * M, T0 + 20 * M, alive=False),
+        coverage(T0 + 40 * M, T0 + 45 * M, alive=False),
+        taken_back(T0 + 15 * M, T0 + 20 * M),
+    ]
+    memory = sealed(
+        tmp_path / "memory",
+        [Row(tag=GAUGE, at_us=T0 + k * M, value=100.0) for k in range(61)],
+        1,
+    )
+    for offset, part in enumerate((told[: seals[0]], told[seals[0] : seals[1]])):
+        rows = pa.Table.from_batches(part, COVERAGE)
+        memory.seal(SAMPLES.empty_table(), rows, KINDS, offset + 2, T0 + 6 * H)
+    tail = pa.Table.from_batches(told[seals[1] :], COVERAGE)
+    blinds = blinds_of(
+        [tag_row(GAUGE, "plc", 0)], memory.read_gaps(memory.manifest, T0, T0 + H, tail), {}
+    )
+    found = memory.read_rollup(cut_of(memory, T0 + H), [GAUGE], T0, T0 + H, H, blinds=blinds)
+    assert found.column("covered_s").to_pylist() == [3000.0]
+    state = ShardState([tag_row(GAUGE, "plc", 0)])
+    for row in told:
+        state.cover(row)
+    assert state.endpoints["plc"].gaps == [(T0 + 10 * M, T0 + 15 * M), (T0 + 40 * M, T0 + 45 * M)]
+
+
+some_spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted), max_size=8)
+
+
+@given(gaps=some_spans, back=some_spans)
+def test_history_takes_back_of_gaps_what_the_live_state_takes_back(
+    gaps: list[list[int]], back: list[list[int]]
+) -> None:
+    told = [coverage(a, b, alive=False) for a, b in gaps] + [taken_back(a, b) for a, b in back]
+    state = ShardState([tag_row(GAUGE, "plc", 0)])
+    for row in told:
+        state.cover(row)
+    found = blinds_of([tag_row(GAUGE, "plc", 0)], pa.Table.from_batches(told, COVERAGE), {})
+    blind = found.get(GAUGE, Blind.of([]))
+    instants = {t for a, b in zip(blind.starts_us, blind.ends_us, strict=True) for t in range(a, b)}
+    live = state.endpoints["plc"].gaps if told else []
+    assert instants == {t for a, b in live for t in range(a, b)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12))
