@@ -5,11 +5,19 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 _CHAIN_LONGEST: Final = 8
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What a stranger's bytes make of a certificate's parts."""
 
 
 def fingerprint_of(certificate: x509.Certificate) -> str:
@@ -22,16 +30,37 @@ def plain(fingerprint: str) -> str:
     return fingerprint.replace(":", "").replace(" ", "").replace("-", "").upper()
 
 
+def read_certificate(data: bytes) -> x509.Certificate:
+    """A certificate in DER or PEM, every part of which can be read.
+
+    Parts are read when they are asked for; one that cannot be would fail whoever asks first.
+
+    Raises
+    ------
+    ValueError
+        When it is none, or a part of it cannot be read.
+    """
+    pem = b"-----BEGIN" in data
+    load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
+    try:
+        found = load(data)
+        _ = (found.subject, found.issuer, found.extensions, found.public_key())
+        _ = found.signature_hash_algorithm
+    except _UNREADABLE as fault:
+        raise ValueError(str(fault)) from fault
+    return found
+
+
 def first_certificate(der: bytes) -> x509.Certificate:
     """The first certificate of a DER blob that may hold a chain.
 
     Raises
     ------
     ValueError
-        When it is none.
+        When it is none, or a part of it cannot be read.
     """
     length = int.from_bytes(der[2:4], "big") + 4
-    return x509.load_der_x509_certificate(der[:length])
+    return read_certificate(der[:length])
 
 
 def chain_of(der: bytes) -> list[x509.Certificate]:

@@ -24,7 +24,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from connectors.opcua.certificates import fingerprint_of, hosts_of, uris_of, write_private
+from connectors.opcua.certificates import (
+    fingerprint_of,
+    hosts_of,
+    read_certificate,
+    uris_of,
+    write_private,
+)
 from connectors.opcua.side import Side
 from models.errors import InputError, NotFound
 
@@ -152,7 +158,7 @@ class OwnFolder:
         if not path.exists() or not key_path.exists():
             return None
         try:
-            certificate = x509.load_der_x509_certificate(path.read_bytes())
+            certificate = read_certificate(path.read_bytes())
         except (OSError, ValueError) as fault:
             raise InputError(
                 f"{path} is no certificate ({fault})", "put it back, or remove it to make a new one"

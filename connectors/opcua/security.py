@@ -15,6 +15,7 @@ addresses their certificates do not know; application URI and fingerprint say wh
 
 import importlib
 import importlib.util
+import logging
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ from connectors.opcua.certificates import (
     hosts_of,
     may_issue,
     plain,
+    read_certificate,
     signed_by,
     uris_of,
     write_private,
@@ -62,6 +64,8 @@ __all__ = [
     "secret",
     "secret_bytes",
 ]
+
+_log = logging.getLogger(__name__)
 
 _FOLDERS: Final = ("own", "trusted", "issuers", "rejected", "crl")
 _KEY_BITS: Final = 2048
@@ -285,13 +289,10 @@ class Pki:
     def _files(self, name: str) -> Iterator[tuple[Path, x509.Certificate]]:
         for path in sorted((self._folder / name).glob("*")):
             try:
-                data = path.read_bytes()
-                if data.startswith(b"-----"):
-                    yield path, x509.load_pem_x509_certificate(data)
-                else:
-                    yield path, x509.load_der_x509_certificate(data)
+                certificate = read_certificate(path.read_bytes())
             except (OSError, ValueError):
                 continue
+            yield path, certificate
 
     def _lists(self) -> Iterator[x509.CertificateRevocationList]:
         for path in sorted((self._folder / "crl").glob("*")):
@@ -401,16 +402,23 @@ class Pki:
         return tuple(remarks)
 
     def _save_rejected(self, certificate: x509.Certificate) -> None:
-        """Keep a certificate to be trusted later; of too many the one saved longest ago goes."""
+        """Keep a certificate to be trusted later; of too many the one saved longest ago goes.
+
+        What is refused is refused also where it cannot be kept: the disk is full, or another
+        process has just cleared away the same old one.
+        """
         folder = self._folder / "rejected"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / f"{fingerprint_of(certificate)}.der"
-        if path.exists():
-            return
-        kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime_ns)
-        for old in kept[: max(0, len(kept) - _REJECTED_KEPT + 1)]:
-            old.unlink()
-        write_private(path, certificate.public_bytes(serialization.Encoding.DER))
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.exists():
+                return
+            kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime_ns)
+            for old in kept[: max(0, len(kept) - _REJECTED_KEPT + 1)]:
+                old.unlink(missing_ok=True)
+            write_private(path, certificate.public_bytes(serialization.Encoding.DER))
+        except OSError as fault:
+            _log.warning("a refused certificate is not kept", extra={"fault": repr(fault)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
+from connectors.opcua.certificates import read_certificate
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.security import secret, secret_bytes
 from models.errors import InputError
@@ -44,9 +45,7 @@ def user_certificate(data: bytes) -> x509.Certificate:
         When it is none.
     """
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
+        return read_certificate(data)
     except ValueError as fault:
         raise InputError(
             "it holds no certificate", "give one in PEM or DER", "user_certificate"

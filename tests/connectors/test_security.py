@@ -283,3 +283,38 @@ def test_a_missing_or_open_secret_is_an_error_that_does_not_show_it(places, monk
             secret(reference)
         assert word in str(caught.value)
         assert "s3cret" not in str(caught.value)
+
+
+def spoiled(part: str) -> bytes:
+    """A certificate that loads, and one part of it that does not."""
+    if part in {"17", "19", "37"}:
+        garbage = x509.UnrecognizedExtension(x509.ObjectIdentifier(f"2.5.29.{part}"), b"0\x84no")
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plc")])
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
+        builder = builder.public_key(KEY.public_key()).serial_number(5).not_valid_before(NOW)
+        builder = builder.not_valid_after(NOW + timedelta(days=5))
+        return der(builder.add_extension(garbage, critical=False).sign(KEY, hashes.SHA256()))
+    rsa_ids = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+    wrong = {"signature": b"\x0b", "key": b"\x01"}[part]
+    return der(certificate()).replace(rsa_ids + wrong, rsa_ids + b"\x77")
+
+
+@pytest.mark.parametrize("part", ["17", "19", "37", "signature", "key"])
+def test_a_strangers_certificate_with_a_part_that_cannot_be_read_is_broken(pki, part):
+    data = spoiled(part)
+    x509.load_der_x509_certificate(data)
+    assert pki.judge(data, None, NOW).reason.startswith("broken")
+    # Nor does it stand in the way of others: in a chain, or in a folder.
+    good = der(certificate(start=NOW - timedelta(days=1)))
+    assert pki.judge(good + data, URI, NOW).reason.startswith("untrusted")
+    (pki._folder / "trusted" / "odd.der").write_bytes(data)
+    assert [seen.fingerprint for seen in pki.seen()] == [pki.judge(good, URI, NOW).fingerprint]
+
+
+def test_a_refused_certificate_that_cannot_be_kept_is_refused(pki, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(security, "write_private", full)
+    good = der(certificate(start=NOW - timedelta(days=1)))
+    assert pki.judge(good, URI, NOW).reason.startswith("untrusted")
