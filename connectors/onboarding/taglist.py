@@ -27,6 +27,8 @@ from twin.tags import Binding
 BYTES_MOST: Final = 16 * 2**20
 ROWS_MOST: Final = xlsx.ROWS_MOST
 _FIELD_MOST: Final = 2000
+_STEPS_MOST: Final = 16
+"""Steps of a name that are compared, from its end: a server may tell a name of thousands."""
 _TITLES_MOST: Final = 5
 """Rows of titles before the header that are passed over."""
 _DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -165,12 +167,10 @@ def read_text(text: str, name: str = "") -> TagList:
 
 
 def _decoded(data: bytes, name: str) -> str:
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        encodings = ("utf-16",)
-    else:
-        encodings = ("utf-8-sig", "cp1258", "cp1252")  # type: ignore[assignment]
-    if b"\0" in data and encodings[0] != "utf-16":
+    wide = data[:2] in {b"\xff\xfe", b"\xfe\xff"}
+    if b"\0" in data and not wide:
         raise InputError(f"{name or 'the list'} is no text", "save it as CSV or XLSX")
+    encodings = ("utf-16",) if wide else ("utf-8-sig", "cp1258", "cp1252")
     for encoding in encodings:
         try:
             return data.decode(encoding)
@@ -278,7 +278,8 @@ def _entries(
 
 
 def _cell(row: Sequence[str], at: int) -> str:
-    text = row[at].strip() if at < len(row) else ""
+    # Cut before it is looked at letter by letter; what is too long is told by `_entries`.
+    text = row[at].strip()[: _FIELD_MOST + 1] if at < len(row) else ""
     # A leading quote is ours or the spreadsheet's, to keep a text from being a formula.
     if text.startswith("'") and len(text) > 1 and text[1] in "=+-@":
         text = text[1:]
@@ -414,7 +415,8 @@ class _Names:
 
 def _steps(text: str) -> list[str]:
     plain = unicodedata.normalize("NFC", text).replace("/", ".").replace('"', "")
-    return [step.strip().casefold() for step in plain.split(".") if step.strip()]
+    found = [step.strip().casefold() for step in plain.split(".") if step.strip()]
+    return found[-_STEPS_MOST:]
 
 
 def _node_of(entry: Entry, lookup: _Names, problems: list[Problem], name: str) -> str | None:

@@ -8,7 +8,8 @@ A workbook is a ZIP of XML: what it unpacks to is bounded before it is unpacked,
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Final
 from xml.parsers import expat
 
@@ -20,6 +21,11 @@ COLUMNS_MOST: Final = 256
 _MEMBERS_MOST: Final = 2000
 _RATIO_MOST: Final = 200
 _CELL_MOST: Final = 32_768
+_DEPTH_MOST: Final = 64
+"""Elements within each other; each open one costs a hundred bytes for three of the file."""
+_PACKINGS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""What workbooks are packed with; the others let a file name the memory they take."""
+_NUMBER: Final = re.compile(r"[0-9]{1,7}")
 _SHARED: Final = "xl/sharedStrings.xml"
 _SHEET: Final = re.compile(r"xl/worksheets/sheet(\d+)\.xml")
 _CELL: Final = re.compile(r"([A-Z]{1,3})(\d{1,7})")
@@ -35,7 +41,7 @@ def rows_of(data: bytes) -> Iterator[tuple[int, list[str]]]:
     """
     try:
         book = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, OSError) as fault:
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as fault:
         raise InputError(
             "the file is no XLSX workbook", "save it as .xlsx or .csv again"
         ) from fault
@@ -65,13 +71,15 @@ def _bounded(members: list[zipfile.ZipInfo]) -> None:
         )
     if any(member.flag_bits & 1 for member in members):
         raise InputError("the workbook is encrypted", "save it without a password")
+    if not _PACKINGS.issuperset(member.compress_type for member in members):
+        raise InputError("the workbook is packed in a way of its own", "save it as .xlsx again")
 
 
 def _text(book: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with book.open(member) as file:
             data = file.read(UNPACKED_MOST + 1)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError, ValueError) as fault:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as fault:
         raise InputError("the workbook is damaged", "save it again") from fault
     if len(data) > UNPACKED_MOST:
         raise InputError("the workbook is too large", "keep one sheet with the tags only")
@@ -79,16 +87,41 @@ def _text(book: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 class _Reader:
-    """The part of expat that is wanted; anything that could reach outside is an error."""
+    """The part of expat that is wanted; anything that could reach outside is an error.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    start, end, text
+        Told of every element with its attributes, of its end, and of characters.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[str, dict[str, str]], None],
+        end: Callable[[str], None],
+        text: Callable[[str], None],
+    ) -> None:
+        self._start, self._end, self._depth = start, end, 0
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.buffer_text = True
         self.parser.StartDoctypeDeclHandler = self._refused
         self.parser.EntityDeclHandler = self._refused
+        self.parser.StartElementHandler = self._begun
+        self.parser.EndElementHandler = self._ended
+        self.parser.CharacterDataHandler = text
 
     def _refused(self, *_: object) -> None:
         raise InputError("the workbook declares entities", "save it again with a spreadsheet")
+
+    def _begun(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _DEPTH_MOST:
+            raise InputError("the workbook is nested too deeply", "save it again")
+        self._start(_local(name), attributes)
+
+    def _ended(self, name: str) -> None:
+        self._depth -= 1
+        self._end(_local(name))
 
     def read(self, data: bytes) -> None:
         try:
@@ -105,17 +138,14 @@ def _shared(data: bytes) -> list[str]:
     found: list[str] = []
     parts: list[str] = []
     inside = {"si": False, "t": False, "rPh": False}
-    reader = _Reader()
 
-    def start(name: str, _: dict[str, str]) -> None:
-        tag = _local(name)
+    def start(tag: str, _: dict[str, str]) -> None:
         if tag == "si":
             parts.clear()
         if tag in inside:
             inside[tag] = True
 
-    def end(name: str) -> None:
-        tag = _local(name)
+    def end(tag: str) -> None:
         if tag == "si":
             found.append("".join(parts)[:_CELL_MOST])
         if tag in inside:
@@ -125,22 +155,15 @@ def _shared(data: bytes) -> list[str]:
         if inside["si"] and inside["t"] and not inside["rPh"]:
             parts.append(said)
 
-    reader.parser.StartElementHandler = start
-    reader.parser.EndElementHandler = end
-    reader.parser.CharacterDataHandler = text
-    reader.read(data)
+    _Reader(start, end, text).read(data)
     return found
 
 
-def _sheet(data: bytes, shared: list[str]) -> Iterator[tuple[int, list[str]]]:
+def _sheet(data: bytes, shared: list[str]) -> list[tuple[int, list[str]]]:
     rows: list[tuple[int, list[str]]] = []
     sheet = _Sheet(rows, shared)
-    reader = _Reader()
-    reader.parser.StartElementHandler = sheet.start
-    reader.parser.EndElementHandler = sheet.end
-    reader.parser.CharacterDataHandler = sheet.text
-    reader.read(data)
-    yield from rows
+    _Reader(sheet.start, sheet.end, sheet.text).read(data)
+    return rows
 
 
 class _Sheet:
@@ -155,14 +178,13 @@ class _Sheet:
         self._in: list[str] = []
         self._said: list[str] = []
 
-    def start(self, name: str, attributes: dict[str, str]) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
-        tag = _local(name)
         self._in.append(tag)
         if tag == "row":
             self._row = {}
             told = attributes.get("r", "")
-            self._number = int(told) if told.isdigit() and len(told) < 8 else self._number + 1
+            self._number = int(told) if _NUMBER.fullmatch(told) else self._number + 1
             self._column = -1
         elif tag == "c":
             found = _CELL.fullmatch(attributes.get("r", ""))
@@ -175,9 +197,8 @@ class _Sheet:
         if self._in and self._in[-1] in {"v", "t"} and "rPh" not in self._in:
             self._said.append(said)
 
-    def end(self, name: str) -> None:
+    def end(self, tag: str) -> None:
         """An element ends."""
-        tag = _local(name)
         self._in.pop()
         if tag == "c":
             if self._column >= COLUMNS_MOST:
@@ -192,7 +213,7 @@ class _Sheet:
     def _value(self) -> str:
         said = "".join(self._said)[:_CELL_MOST]
         if self._kind == "s":
-            at = int(said) if said.isdigit() else -1
+            at = int(said) if _NUMBER.fullmatch(said) else -1
             if not 0 <= at < len(self._shared):
                 raise InputError(f"row {self._number} names a text that is not there", "save again")
             return self._shared[at]

@@ -1,5 +1,6 @@
 """Tag lists, wildcard rules and lint: what integrators bring, and what is wrong with it."""
 
+import contextlib
 import io
 import unicodedata
 import zipfile
@@ -7,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import xlsxwriter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.bench_match import FOLDER, park_of, rows, truth_of
@@ -178,6 +179,50 @@ def test_a_workbook_that_unpacks_to_too_much_or_declares_entities_is_refused():
     text = '<worksheet><sheetData><row><c t="s"><v>7</v></c></row></sheetData></worksheet>'
     with pytest.raises(InputError, match="not there"):
         list(xlsx.rows_of(zipped(xl__worksheets__sheet1=text)))
+
+
+@pytest.mark.parametrize(
+    ("sheet", "what"),
+    [
+        ("<a>" * 1000, "nested"),
+        ('<w><row><c t="s"><v>²</v></c></row></w>', "not there"),
+        ('<w><row><c t="s"><v>' + "9" * 5000 + "</v></c></row></w>", "not there"),
+    ],
+)
+def test_a_workbook_made_to_break_its_reader_is_refused(sheet, what):
+    with pytest.raises(InputError, match=what):
+        list(xlsx.rows_of(zipped(xl__worksheets__sheet1=sheet)))
+
+
+def test_a_row_whose_number_is_none_is_counted():
+    sheet = '<w><row r="²"><c><v>1</v></c></row></w>'
+    assert list(xlsx.rows_of(zipped(xl__worksheets__sheet1=sheet))) == [(1, ["1"])]
+
+
+def test_a_workbook_packed_with_a_dictionary_of_its_own_size_is_refused():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as book:
+        book.writestr("xl/worksheets/sheet1.xml", "<w/>")
+    with pytest.raises(InputError, match="packed in a way"):
+        list(xlsx.rows_of(out.getvalue()))
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_workbook_is_read_or_refused(spots):
+    data = bytearray(zipped(xl__worksheets__sheet1="<w><row><c><v>1.5</v></c></row></w>" * 3))
+    for at, byte in spots:
+        data[at % len(data)] = byte
+    with contextlib.suppress(InputError):
+        list(xlsx.rows_of(bytes(data)))
+
+
+def test_a_name_of_thousands_of_steps_is_found_by_its_end():
+    deep = SeenNode(node="nsu=urn:a;s=deep", path="/".join(["a"] * 5000) + "/P01/Power")
+    names = taglist._Names([deep])
+    assert names.of("P01.Power") == {deep.node}
+    assert names.of(deep.path) == {deep.node}
+    assert len(names._by_name) <= 20
 
 
 def test_a_workbook_gives_texts_numbers_and_gaps_and_no_formula():
