@@ -216,6 +216,8 @@ class CrawlState:
         self.faults: dict[str, str] = {}
         self.found = 0
         self.levels = 0
+        self.whole = True
+        """False once a limit has left something out."""
         self._file: IO[bytes] | None = None
         if file is not None:
             self._load(file)
@@ -245,6 +247,7 @@ class CrawlState:
         if self._file is not None:
             self._write(
                 {
+                    "whole": self.whole,
                     "done": [one.found.node for one in opened],
                     "faults": {o.found.node: o.fault for o in opened if o.fault},
                     "found": [_found_row(one) for one in fresh],
@@ -302,6 +305,7 @@ class CrawlState:
         self.found += len(row["found"])
         self.rows.extend(_node_of(each) for each in row["rows"])
         self.faults.update(row["faults"])
+        self.whole = self.whole and bool(row.get("whole", True))
 
 
 def _line(line: bytes) -> dict[str, Any] | None:
@@ -350,7 +354,7 @@ async def crawl_all(
         Longest wait for one answer [s].
     state
         File that keeps what was found; a crawl that stopped goes on from it. It is removed when
-        the crawl is complete.
+        the crawl has come to its end, so that the next one looks anew.
     progress
         Told after each call.
 
@@ -420,9 +424,9 @@ async def crawl_with(
                     await close(client)
     finally:
         kept.close()
-    whole = crawler.whole and not kept.faults
-    if state is not None and whole:
+    if state is not None:
         await asyncio.to_thread(state.unlink, missing_ok=True)
+    whole = kept.whole and not kept.faults
     return Crawl(nodes=nodes, complete=whole, faults=dict(kept.faults))
 
 
@@ -446,7 +450,6 @@ class Crawler:
         self._began, self._first = time.monotonic(), state.found
         self._per_call = 0
         self._later: dict[str, int] = {}
-        self.whole = True
 
     async def run(self, client: Client) -> None:
         """Look into everything that waits; calls are taken in the order they were made.
@@ -498,7 +501,7 @@ class Crawler:
         while waiting and len(members) < self._per_call:
             one = waiting.popleft()
             if one.level >= self._limits.depth:
-                self.whole = False
+                self._state.whole = False
                 self._state.take([_Opened(one, [], {})], [_row(one)])
                 continue
             members.append(one)
@@ -527,15 +530,14 @@ class Crawler:
         return opened, rows
 
     def _take(self, opened: Sequence[_Opened], rows: Sequence[SeenNode]) -> None:
-        ready: list[_Opened] = []
-        for one in opened:
-            if one.later and self._again(one):
-                continue
-            ready.append(one)
+        if any(one.later for one in opened):
+            self._per_call = max(1, self._per_call // 2)
+        ready = [one for one in opened if not (one.later and self._again(one))]
+        given_up = [_row(one.found) for one in ready if one.later]
         room = self._limits.nodes - self._state.found
         if sum(len(one.children) for one in ready) > room:
             self._cut(ready, room)
-        self._state.take(ready, [row for row in rows if row.path])
+        self._state.take(ready, [row for row in (*rows, *given_up) if row.path])
         elapsed = max(time.monotonic() - self._began, 1e-6)
         self._progress(
             Progress(
@@ -552,7 +554,6 @@ class Crawler:
         if tries > _LATER_MOST:
             one.fault = "BadNoContinuationPoints"
             return False
-        self._per_call = max(1, self._per_call // 2)
         self._state.waiting.append(one.found)
         return True
 
@@ -562,7 +563,7 @@ class Crawler:
         for one in ready:
             fresh = [child for child in one.children if child.node not in known]
             if len(fresh) > room:
-                self.whole = False
+                self._state.whole = False
                 fresh = fresh[: max(room, 0)]
             room -= len(fresh)
             one.children[:] = fresh
@@ -647,7 +648,7 @@ class _Link:
                 if name in _KEPT_PROPERTIES:
                     properties[name] = names.encoded(names.target(reference)) if uri else node
                 continue
-            shown = (shown or name).replace("/", "∕")
+            shown = (shown or name)[:_TEXT_MOST].replace("/", "∕")
             children.append(
                 _Found(
                     names.target(reference) if uri else names.text(node),

@@ -14,7 +14,7 @@ from asyncua.ua.uaerrors import BadResponseTooLarge, BadUserAccessDenied, UaStat
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from connectors.opcua.crawl import CrawlLimits, crawl_all, crawl_with, look
+from connectors.opcua.crawl import CrawlLimits, CrawlState, crawl_all, crawl_with, look
 from models.errors import InputError, Unavailable
 
 URIS = ("http://opcfoundation.org/UA/", "urn:fake")
@@ -319,6 +319,28 @@ async def test_the_state_of_another_crawl_is_refused(tmp_path):
     assert not link.exists()
 
 
+@pytest.mark.parametrize("limits", [CrawlLimits(nodes=3), CrawlLimits(depth=1), CrawlLimits()])
+async def test_a_crawl_that_came_to_its_end_leaves_no_state_and_the_next_looks_anew(
+    tmp_path, limits
+):
+    state = tmp_path / "crawl.jsonl"
+    server = FakeServer(TREE)
+    server.refuse = {"b"}
+    first = await crawled(server, limits=limits, state=state)
+    assert (first.complete, state.exists()) == (False, False)
+    server = FakeServer({"root": ["v9"]})
+    assert [row.name for row in (await crawled(server, state=state)).nodes] == ["v9"]
+
+
+async def test_what_a_limit_left_out_is_known_after_the_process_died(tmp_path):
+    state = tmp_path / "crawl.jsonl"
+    kept = CrawlState(state, "opc.tcp://fake:1", "nsu=http://opcfoundation.org/UA/;i=85")
+    kept.whole = False
+    kept.take([], [])
+    kept.close()
+    assert not (await crawled(FakeServer(TREE), state=state)).complete
+
+
 async def test_too_large_answers_make_smaller_calls():
     server = FakeServer({"root": [f"v{n}" for n in range(300)]}, most=20, limits=(500, 200))
     crawl = await crawled(server)
@@ -333,6 +355,32 @@ async def test_too_few_continuation_points_are_asked_again_later():
     crawl = await crawled(FakeServer(tree, per_answer=2, points=2))
     assert len(crawl.nodes) == 8 + 40
     assert crawl.complete
+
+
+async def test_a_node_whose_children_are_never_all_told_is_there_with_its_fault():
+    server = FakeServer({"root": ["a", "b"], "a": ["v1", "v2", "v3"]}, per_answer=2, points=0)
+    crawl = await crawled(server)
+    assert crawl.faults == {"nsu=urn:fake;s=a": "BadNoContinuationPoints"}
+    assert sorted(row.path for row in crawl.nodes) == ["a", "b"]
+
+
+async def test_one_answer_without_continuation_points_halves_the_calls_once():
+    tree = {"root": [f"o{n}" for n in range(16)]} | {
+        f"o{n}": [f"v{n}_{k}" for k in range(3)] for n in range(16)
+    }
+    server = FakeServer(tree, points=12, limits=(500, 16))
+    whole = server.browse
+
+    def few(wanted):
+        server.per_answer = 20 if len(wanted.NodesToBrowse) == 1 else 2
+        return whole(wanted)
+
+    server.browse = few
+    crawl = await crawled(server, limits=CrawlLimits(outstanding=1, retry_s=0.0))
+    assert crawl.complete
+    assert len(crawl.nodes) == 16 + 48
+    assert server.browsed["o0"] == 1
+    assert server.calls < 40
 
 
 async def test_a_node_that_may_not_be_browsed_is_told_and_stops_nothing():
