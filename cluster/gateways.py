@@ -24,7 +24,7 @@ from twin.disk import Lock, OsDisk
 
 logger = logging.getLogger(__name__)
 
-_EACH: Final = frozenset({"certificates_changed", "stop"})
+_EACH: Final = frozenset({"certificates_changed"})
 _MERGED: Final = frozenset({"ask_with_staged", "shown"})
 _IDLE_LOOKS: Final = 5
 _OF_ENDPOINT: Final = frozenset({"browse", "tag_counts", "trust", "crawl", "crawl_stop", "crawled"})
@@ -95,7 +95,7 @@ class Gateways:
         self._wanted: dict[str, EndpointConfig] | None = None
         self._now: Assignments | None = None
         self._settled = True
-        self._holding = asyncio.Lock()
+        self._holding, self._looking = asyncio.Lock(), asyncio.Lock()
 
     # Holding endpoints
 
@@ -209,6 +209,10 @@ class Gateways:
 
     async def look(self) -> None:
         """Ask every gateway how it is; give up who is away too long, and finish what is open."""
+        async with self._looking:  # else one look could ask a gateway that another one closes
+            await self._look()
+
+    async def _look(self) -> None:
         names = list(self.handles)
         told = await asyncio.gather(*(self._look_at(name) for name in names))
         self.statuses = sorted((s for each in told for s in each), key=lambda s: s.id)
@@ -287,11 +291,6 @@ class Gateways:
 
     # Asking them
 
-    @property
-    def fault(self) -> str:
-        """Why something is not read or not delivered; empty when all is well."""
-        return next((m.fault for m in self.measures.values() if m.fault), "")
-
     def owner(self, endpoint: str) -> str:
         """Name of the gateway that reads an endpoint; the first for one nobody reads."""
         of = {} if self._now is None else self._now.of
@@ -300,8 +299,11 @@ class Gateways:
     async def ask(self, method: str, *arguments: object) -> object:
         """Ask those whom it concerns: the owner of an endpoint, all, or the first."""
         if method in _EACH:
-            for name in list(self.handles):
-                await self.handles[name].ask(method, *arguments)
+            asked = (handle.ask(method, *arguments) for handle in self.handles.values())
+            # One that is away keeps it from no other: the fault is told when all have answered.
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
             return None
         if method in _MERGED:
             merged: dict[str, object] = {}

@@ -15,7 +15,7 @@ from cluster.assignments import Assignments, read_assignments, write_assignments
 from cluster.gateway_host import GatewayHost, GatewayHostSettings
 from cluster.gateways import Gateways, GatewaysSettings, values_per_s
 from cluster.spread import CLOSE_AT, spread
-from connectors.gateway import GatewaySettings, Taken
+from connectors.gateway import GatewayMeasures, GatewaySettings, Taken
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.source import SourceSettings
 from models.errors import Conflict, Corrupt, Unavailable
@@ -340,3 +340,54 @@ async def test_a_move_that_ends_halfway_goes_on_at_the_next_look(tmp_path):
     assert (floor.readers("a"), floor.readers("b")) == (["g"], ["g-2"])
     assert floor.gateways.owner("b") == "g-2"
     await floor.gateways.close()
+
+
+async def test_what_concerns_all_gateways_reaches_those_that_answer_though_one_is_away(tmp_path):
+    told = []
+
+    class Told:
+        def __init__(self, name):
+            self.name = name
+
+        async def ask(self, method, *arguments):
+            told.append((self.name, method, *arguments))
+            if self.name == "g":
+                raise Unavailable("g is away")
+
+    gateways = Floor(tmp_path, limit=1).gateways
+    gateways.handles |= {name: Told(name) for name in ("g", "g-2", "g-3")}
+    with pytest.raises(Unavailable, match="g is away"):
+        await gateways.ask("certificates_changed", "no longer trusted", "AB")
+    assert told == [
+        (name, "certificates_changed", "no longer trusted", "AB") for name in ("g", "g-2", "g-3")
+    ]
+
+
+async def test_a_look_beside_another_one_leaves_no_trace_of_a_gateway_that_was_closed(tmp_path):
+    gateways, closed = Floor(tmp_path, limit=1).gateways, asyncio.Event()
+
+    class Idle:
+        def __init__(self):
+            self.looks = 0
+
+        async def ask(self, method, *arguments):
+            self.looks += method == "status"
+            if method == "status" and self.looks > 5:  # slower than who closes it
+                await closed.wait()
+                raise Unavailable("g-2 is away")
+            return GatewayMeasures() if method == "measures" else []
+
+        def kill(self):
+            closed.set()
+
+    class First(Idle):
+        async def ask(self, method, *arguments):
+            return GatewayMeasures() if method == "measures" else []
+
+    gateways.handles |= {"g": First(), "g-2": Idle()}
+    for _ in range(4):
+        await gateways.look()
+    async with asyncio.timeout(10):
+        await asyncio.gather(gateways.look(), gateways.look())
+    assert closed.is_set()
+    assert (gateways.handles.keys(), gateways.measures.keys()) == ({"g"}, {"g"})
