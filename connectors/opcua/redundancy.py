@@ -60,15 +60,28 @@ class Once:
 
 def _keys(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """A number per row; the same for the same tag, time, value, text and status."""
-    at = batch.column("at").cast(pa.int64()).to_numpy()
     value = batch.column("value").fill_null(np.nan).to_numpy(zero_copy_only=False)
-    key = at * np.int64(31) + batch.column("tag").to_numpy()
-    key = key * np.int64(1_000_003) + value.view(np.int64)
-    key = key * np.int64(1_000_003) + batch.column("status").to_numpy()
+    columns = [
+        batch.column("at").cast(pa.int64()).to_numpy(),
+        batch.column("tag").to_numpy(),
+        value.view(np.int64),
+        batch.column("status").to_numpy(),
+    ]
     if batch.column("text").null_count < batch.num_rows:
         texts = batch.column("text").to_pylist()
-        key = key + np.array([hash(text) if text is not None else 0 for text in texts], np.int64)
-    return np.asarray(key, np.int64)
+        columns.append(np.array([hash(text) for text in texts], np.int64))
+    key = np.zeros(batch.num_rows, np.uint64)
+    for column in columns:
+        # Times and tags are small steps apart: unmixed, (time + 1, tag - 31) would be (time, tag).
+        key = _mixed(key ^ column.astype(np.int64).view(np.uint64))
+    return key.view(np.int64)
+
+
+def _mixed(key: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Spread neighbours over all 64 bits, one to one (the finaliser of SplitMix64)."""
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return key ^ (key >> np.uint64(31))
 
 
 class Redundant:
@@ -102,6 +115,7 @@ class Redundant:
         self._leader = 0
         self._sources: dict[int, Source] = {0: self._made(0, covered_us, absent)}
         self._left: list[Source] = []
+        self._known: tuple[str, str] | None = None
         self._told: list[CoverageRow] = []
         self._once = Once()
         self._away_since: float | None = None
@@ -160,12 +174,14 @@ class Redundant:
         old, kind = self._leader, self.config.redundancy
         following = [(old + i) % len(self._urls) for i in range(1, len(self._urls))]
         if kind == "cold":
-            lost = self._sources[old]
+            lost, self._known = self._sources[old], self.known
             await lost.stop("failover", stay=True)
             del self._sources[old]
             self._left.append(lost)
             self._leader = following[0]
             source = self._made(self._leader, lost.covered_us, f"failover from {self._urls[old]}")
+            if not self._leader:
+                source.known = self._known
             self._sources[self._leader] = source
             source.start()
         elif kind == "warm":
@@ -191,8 +207,9 @@ class Redundant:
 
     @property
     def known(self) -> tuple[str, str] | None:
-        """Identity of the first server."""
-        return self._sources[0].known if 0 in self._sources else None
+        """Identity of the first server, also while it is not asked."""
+        first = self._sources.get(0)
+        return (first.known if first is not None else None) or self._known
 
     @property
     def covered_us(self) -> int:
