@@ -11,7 +11,7 @@ from typing import Final
 
 from models.errors import Corrupt
 from twin.memory.snapshots import Snapshot, Snapshots
-from twin.shard import Shard
+from twin.shard import FOREVER_US, Shard
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,7 @@ class Checkpoints:
     def newest(self) -> Snapshot | None:
         """The newest one; None when there is none that is whole."""
         try:
-            paths = self._files.paths()
-            return self._files.before(int(paths[-1].name.split("-")[0])) if paths else None
+            return self._files.before(FOREVER_US)
         except (Corrupt, OSError, ValueError) as error:
             logger.warning("checkpoint passed over", extra={"cause": str(error)})
             return None

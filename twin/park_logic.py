@@ -138,9 +138,8 @@ class ParkLogic:
         checked, self._checked = self._checked, None
         try:
             park = checked if checked is not None and checked.text == text else read_park(text)
-        except (
-            InputError
-        ) as fault:  # journalled by another version: the twin must open all the same
+        except InputError as fault:
+            # Another version journalled it: the twin must open all the same.
             self._unread, self._fault, self._untold = text, fault, True
         else:
             self._book = FigureBook(park, self._year)
