@@ -24,7 +24,7 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {"site": "Site", "area": "Area", "line": "ProductionLine", "machine": "WorkUnit"}
 )
 """Asset type → ISA-95 equipment level (IEC 62264-1)."""
-_SHOWN: Final = frozenset({"buffer", "endpoint", "weather"})
+_LEFT_OUT: Final = frozenset({"buffer", "endpoint", "weather"})
 """Types that are left out where no figure belongs to them."""
 
 
@@ -106,7 +106,7 @@ def plan_space(park: Park, specs: Iterable[FigureSpec]) -> SpacePlan:
     assets = tuple(
         _object(node)
         for node in park.assets.values()
-        if node.type not in _SHOWN or node.id in with_figures
+        if node.type not in _LEFT_OUT or node.id in with_figures
     )
     _all_different([PARK, *(a.id for a in assets), *(f.id for f in figures)])
     return SpacePlan(

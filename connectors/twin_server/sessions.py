@@ -317,10 +317,8 @@ class ReadOnlySession(InternalSession):
         if not arguments or not all(isinstance(value, int) for value in arguments):
             result.StatusCode = status(StatusCodes.BadArgumentsMissing)
             return result
-        try:
-            self._mine(arguments[:1])
-        except ServiceError as error:
-            result.StatusCode = status(error.code)
+        if arguments[0] not in self._subscriptions():
+            result.StatusCode = status(StatusCodes.BadSubscriptionIdInvalid)
             return result
         await self._refresh(*arguments[:2])
         return result
@@ -434,10 +432,26 @@ class ReadOnlySession(InternalSession):
     def publish(
         self, acks: Iterable[ua.SubscriptionAcknowledgement] | None = None
     ) -> tuple[int, list[ua.StatusCode]]:
-        """Answer a publish request; the count is of this client's subscriptions."""
-        mine = [sub for sub, owner in self.iserver.owners.items() if owner == self.who]
-        _, results = super().publish(acks)
-        return len(mine), results
+        """Answer a publish request; the count is of this client's subscriptions.
+
+        What is acknowledged is forgotten, so nobody acknowledges for another.
+        """
+        given, mine = list(acks or ()), self._subscriptions()
+        _, taken = super().publish([ack for ack in given if ack.SubscriptionId in mine])
+        results = iter(taken)
+        return len(mine), [
+            next(results)
+            if ack.SubscriptionId in mine
+            else status(StatusCodes.BadSubscriptionIdInvalid)
+            for ack in given
+        ]
+
+    def _subscriptions(self) -> set[int]:
+        """Subscriptions of this client that there are."""
+        owners = self.iserver.owners
+        return {
+            sub for sub in self.subscription_service.subscriptions if owners.get(sub) == self.who
+        }
 
     def _mine(self, subscriptions: Iterable[int]) -> None:
         owners = self.iserver.owners

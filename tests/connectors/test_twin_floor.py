@@ -292,6 +292,14 @@ async def test_nobody_takes_more_than_there_is_for_one(plain):
     await until(lambda: plain.server.sessions == 0)
 
 
+async def acknowledged_by_another(held: HeldServer, subscription: int) -> tuple[int, list[int]]:
+    """What a session that does not own a subscription is answered: its own ones, and statuses."""
+    inner = held.server._inner
+    another = next(s for s in inner.sessions if s.who != inner.owners[subscription])
+    mine, results = another.publish([ua.SubscriptionAcknowledgement(subscription, 1)])
+    return mine, [result.value for result in results]
+
+
 async def test_nobody_ends_or_acknowledges_anothers_subscription(secure, known, tmp_path):
     visitor = Visitor(tmp_path / "own")
     secure.server.pki.judge(visitor.own.certificate.read_bytes(), None, datetime.now(UTC))
@@ -308,6 +316,14 @@ async def test_nobody_ends_or_acknowledges_anothers_subscription(secure, known, 
             session.delete_subscriptions([made.subscription_id]),
             session.transfer_subscriptions(wanted),
         ):
+            await refused_with(attempt, ua.StatusCodes.BadSubscriptionIdInvalid)
+        await until(lambda: made.subscription_id in secure.server._inner.owners)
+        forged = secure.ask(acknowledged_by_another(secure, made.subscription_id))
+        assert forged == (0, [ua.StatusCodes.BadSubscriptionIdInvalid])
+        refresh = other.get_node("i=2782")
+        for number in (made.subscription_id, 12_345):
+            number_of = ua.Variant(number, ua.VariantType.UInt32)
+            attempt = refresh.call_method(ua.NodeId(3875), number_of)
             await refused_with(attempt, ua.StatusCodes.BadSubscriptionIdInvalid)
         index = await mine.get_namespace_index(URI)
         await made.subscribe_data_change(mine.get_node(f"ns={index};s=park/pv_mw"))
