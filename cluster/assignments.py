@@ -4,7 +4,6 @@ A gateway that starts again by itself reads only what stands here under its name
 endpoint which was given to another is never read twice.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import orjson
 
 from connectors.gateway import Taken
 from models.errors import Corrupt
+from twin.memory.fsync import write_durably
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +61,4 @@ def read_assignments(file: Path) -> Assignments | None:
 def write_assignments(file: Path, found: Assignments) -> None:
     """Replace what stands in a file; durable when it returns."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_suffix(".new")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, orjson.dumps(asdict(found)))
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_durably(file, orjson.dumps(asdict(found)), mode=0o600)

@@ -4,7 +4,7 @@
 numbers that the service has set aside for its next starts. Both are its owner's alone.
 """
 
-import os
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,10 @@ import orjson
 from cluster.config_json import config_from
 from cluster.gateway_token import GatewayToken
 from connectors.opcua.config import EndpointConfig
-from models.errors import Corrupt, Refused
+from models.errors import Corrupt, InputError, Refused
+from twin.memory.fsync import write_durably
+
+logger = logging.getLogger(__name__)
 
 SET_ASIDE: Final = 64
 """Starts a gateway may make while its service is away; asked for again when half are used."""
@@ -61,7 +64,7 @@ def read_config(body: bytes) -> EdgeConfig:
                 for one in plain["parks"]
             },
         )
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, InputError) as fault:
         raise Corrupt(
             f"the configuration cannot be read ({type(fault).__name__}: {fault})",
             "run the same version of parktwin here and at the service",
@@ -81,10 +84,11 @@ class EdgeStore:
 
     def __init__(self, folder: Path, token: GatewayToken) -> None:
         self._folder, self._token = folder, token
+        self._kept = b""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def keep(self, nonce: str, body: bytes, signature: str) -> EdgeConfig:
-        """Verify a configuration, and keep it.
+        """Verify a configuration, and keep it where it is another one than before.
 
         Raises
         ------
@@ -97,19 +101,25 @@ class EdgeStore:
                 "whoever answers is not the service that made the token: look at --to",
             )
         found = read_config(body)
-        kept = {"nonce": nonce, "signature": signature, "body": body.decode()}
-        _write(self._folder / "config.json", kept)
+        if body != self._kept:
+            kept = {"nonce": nonce, "signature": signature, "body": body.decode()}
+            _write(self._folder / "config.json", kept)
+            self._kept = body
         return found
 
     def kept(self) -> EdgeConfig | None:
-        """The configuration that was kept last; None when there is none of this token."""
+        """The configuration that was kept last; None without one of this token and version."""
         try:
             plain = orjson.loads((self._folder / "config.json").read_bytes())
             body = str(plain["body"]).encode()
             signed = self._token.signed(str(plain["signature"]), str(plain["nonce"]).encode(), body)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return read_config(body) if signed else None
+        try:
+            return read_config(body) if signed else None
+        except Corrupt as fault:
+            logger.warning("what was kept is asked for again", extra={"cause": str(fault)})
+            return None
 
     def sessions_left(self, park: str) -> int:
         """How many starts are set aside."""
@@ -142,17 +152,4 @@ class EdgeStore:
 def _write(file: Path, plain: Mapping[str, object]) -> None:
     """Replace a file, durable, its owner's alone."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_suffix(".new")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(os.dup(fd), "wb") as out:
-            out.write(orjson.dumps(plain))
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_durably(file, orjson.dumps(plain), mode=0o600)

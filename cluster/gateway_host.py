@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus, 
 from connectors.opcua.security import Pki, SecretPlaces, Shown, allow_secrets, listed_files
 from connectors.opcua.session import close, open_session
 from connectors.opcua.trial import try_endpoint
-from models.errors import Conflict, NotFound, TwinError
+from models.errors import Conflict, InputError, NotFound, TwinError
 from twin.delivery import Delivered
+
+logger = logging.getLogger(__name__)
 
 _ASKED_AT_ONCE: Final = 16
 _ASK_S: Final = 3.0
@@ -351,8 +354,14 @@ def write_configs(file: Path, configs: Sequence[EndpointConfig]) -> None:
 
 
 def read_configs(file: Path) -> list[EndpointConfig]:
-    """What `write_configs` remembered; nothing when there is no whole file."""
+    """What `write_configs` remembered; nothing when this version finds no whole file.
+
+    The service gives all of them again: a file that is not understood must not end the start.
+    """
     try:
         return [config_from(row) for row in json.loads(file.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, KeyError):
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError, InputError) as fault:
+        logger.warning("endpoints are not remembered", extra={"cause": str(fault)})
         return []

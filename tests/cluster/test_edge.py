@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -400,6 +401,25 @@ async def test_the_configuration_is_signed_for_its_question_and_kept(operations,
     assert EdgeStore(tmp_path / "edge", new_token()).kept() is None
     file.write_bytes(file.read_bytes().replace(b"4849", b"4850"))
     assert store.kept() is None
+
+
+def test_a_kept_configuration_of_another_version_is_asked_for_again(tmp_path):
+    token = new_token()
+    body = b'{"gateway": "hall-2", "expires_us": 1, "parks": [{"park": "small"}]}'
+    store = EdgeStore(tmp_path, token)
+    kept = {"nonce": "n", "signature": token.sign(b"n", body), "body": body.decode()}
+    (tmp_path / "config.json").write_bytes(orjson.dumps(kept))
+    assert store.kept() is None
+
+
+async def test_a_configuration_that_stays_is_written_once(operations, tmp_path):
+    text, file = await operations.token(), tmp_path / "config.json"
+    store = EdgeStore(tmp_path, parse_token(text))
+    for written in (True, False):
+        answer = await operations.gateway_hello(text, f"question-{written}", {})
+        store.keep(f"question-{written}", answer.body, answer.signature)
+        assert file.exists() is written
+        file.unlink(missing_ok=True)
 
 
 def test_set_aside_sessions_are_used_once_and_grow(tmp_path):

@@ -76,6 +76,17 @@ async def test_after_a_call_that_failed_halfway_the_next_one_brings_it_to_what_i
     assert await ids(host) == ["d"]
 
 
+async def test_remembered_endpoints_of_another_version_do_not_end_the_start(host, caplog):
+    await host.put_all([plc("a")])
+    await host.stop()
+    held = host._remembered
+    held.write_text(held.read_text().replace("opc.tcp://127", "opc.tcp://user@127"))
+    assert read_configs(held) == []
+    assert "no OPC UA address" in caplog.records[-1].cause
+    held.unlink()
+    assert read_configs(held) == []
+
+
 async def test_two_calls_at_once_leave_what_the_later_one_wants(host):
     await host.put_all([plc("a")])
     await asyncio.gather(

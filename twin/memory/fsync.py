@@ -22,10 +22,19 @@ def fsync_file(path: Path) -> None:
         os.close(handle)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole, or not at all, after a power cut."""
+def write_durably(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a small file so that it is there whole, or not at all, after a power cut.
+
+    Parameters
+    ----------
+    path, data
+        The file, and what it shall hold.
+    mode
+        Permissions of a new file, less the process's mask.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
