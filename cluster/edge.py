@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import secrets
-import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -22,9 +21,10 @@ import pyarrow as pa
 from cluster import logs
 from cluster.edge_link import Link, LinkSettings
 from cluster.edge_store import SET_ASIDE, EdgeConfig, EdgeStore
-from cluster.gateway_token import read_token
+from cluster.gateway_token import SIGNATURE, read_token
 from cluster.layout import SECRETS
 from cluster.settings import SECRET_FILES
+from cluster.until_stopped import until_stopped
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.reach import NETWORKS, PORTS, allow_reach, reach_of
 from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
@@ -33,7 +33,6 @@ from twin.delivery import Delivered
 
 logger = logging.getLogger(__name__)
 
-SIGNATURE: Final = "X-Parktwin-Signature"
 _LOOK_S: Final = 5.0
 _SOON_S: Final = 2.0
 """The service is told early whether the endpoints answer."""
@@ -86,7 +85,6 @@ class Edge:
         self._store = EdgeStore(settings.folder, token)
         self._link = Link(settings.link, token, settings.folder / "service.pem")
         self._gateways: dict[str, Gateway] = {}
-        self._read: dict[str, set[str]] = {}
         self._versions: dict[str, int] = {}
         self._told = ""
         self._reading = False
@@ -99,17 +97,10 @@ class Edge:
         Unavailable
             When it had to stop before the service answered once.
         """
-        work = asyncio.create_task(self.work())
-        stopped = asyncio.create_task(self._until_stopped())
-        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, stopped):
-            task.cancel()
-        done, _ = await asyncio.gather(work, stopped, return_exceptions=True)
-        if isinstance(done, asyncio.CancelledError) and not self._reading:
+        await until_stopped(self.work(), self._settings.for_s)
+        if not self._reading:
             url = self._settings.link.url
             raise Unavailable(f"{url} has not answered", "start it, or mend --to")
-        if isinstance(done, Exception):
-            raise done
 
     async def work(self) -> None:
         """Read and deliver until cancelled; at the end deliver what there is."""
@@ -170,24 +161,25 @@ class Edge:
     async def _apply(self, config: EdgeConfig) -> None:
         """Read exactly what is wanted; a park that is not named any more goes on as it was."""
         for park, (version, endpoints) in config.parks.items():
-            gateway = self._gateways.get(park)
-            if gateway is None:
-                gateway = self._gateway(park, config.gateway)
-                self._gateways[park] = gateway
-                await gateway.start(endpoints)
-            elif version != self._versions[park]:
-                for gone in self._read[park] - {endpoint.id for endpoint in endpoints}:
-                    await gateway.remove(gone)
-                for endpoint in endpoints:
-                    await gateway.put(endpoint)
-            if version != self._versions.get(park):
-                items = sum(len(endpoint.items) for endpoint in endpoints)
-                self._tell(
-                    f"{park}: reading {len(endpoints)} endpoint(s) with {items} tag(s), "
-                    f"delivering to {self._settings.link.url} as {config.gateway}"
-                )
+            if park not in self._gateways:
+                new = self._gateway(park, config.gateway)
+                await new.start()
+                self._gateways[park] = new
+            if version == self._versions.get(park):
+                continue
+            gateway = self._gateways[park]
+            # By what it holds: should this end halfway, the next answer finishes it.
+            held = {status.id for status in gateway.status()}
+            for gone in held - {endpoint.id for endpoint in endpoints}:
+                await gateway.remove(gone)
+            for endpoint in endpoints:
+                await gateway.put(endpoint)
             self._versions[park] = version
-            self._read[park] = {endpoint.id for endpoint in endpoints}
+            items = sum(len(endpoint.items) for endpoint in endpoints)
+            self._tell(
+                f"{park}: reading {len(endpoints)} endpoint(s) with {items} tag(s), "
+                f"delivering to {self._settings.link.url} as {config.gateway}"
+            )
 
     def _gateway(self, park: str, name: str) -> Gateway:
         return Gateway(
@@ -243,15 +235,6 @@ class Edge:
         if line and line != self._told:
             self._tell(line)
         self._told = line
-
-    async def _until_stopped(self) -> None:
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.for_s):
-                await stopped.wait()
 
 
 def run_edge(settings: EdgeSettings, log_level: str, tell: Callable[[str], None]) -> None:

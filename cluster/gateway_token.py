@@ -16,6 +16,8 @@ from typing import Final
 
 from models.errors import InputError, Refused
 
+SIGNATURE: Final = "X-Parktwin-Signature"
+"""Header of the signature of a configuration."""
 _FORM: Final = re.compile(r"ptg_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _SECRET_BYTES: Final = 32
 

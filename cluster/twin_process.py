@@ -5,22 +5,20 @@ and started again without the other.
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from cluster import logs
 from cluster.layout import DataFolder
 from cluster.settings import SECRET_FILES
 from cluster.twin_feed import TwinFeed
+from cluster.until_stopped import until_stopped
 from connectors.opcua.security import (
     SERVER,
     Pki,
@@ -41,7 +39,6 @@ from twin.parkfile.load import load_park
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
-_SECRETS: Final = "secrets"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +95,7 @@ def serve_twin(file: Path, offer: Offer, tell: Tell) -> None:
     folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     logs.configure(folder.logs, f"opcua-{park.id}", offer.log_level, offer.log_style)
     listed = listed_files(os.environ.get(SECRET_FILES, ""))
-    allow_secrets(SecretPlaces(folder=folder.root / _SECRETS, files=listed))
+    allow_secrets(SecretPlaces(folder=folder.secrets, files=listed))
     settings = _settings(offer, secret(offer.password) if offer.password else "")
     asyncio.run(_serve(park, settings, offer, tell))
 
@@ -115,25 +112,10 @@ async def _serve(park: Park, settings: ServerSettings, offer: Offer, tell: Tell)
     if own is not None:
         tell(f"certificate {own.fingerprint} in {own.certificate}")
     feed = TwinFeed(offer.url, park.id, server.take, server.lose, tell=tell)
-    asking = asyncio.create_task(feed.run(), name="feed")
-    stopped = asyncio.create_task(_until_stopped(offer.for_s), name="stop")
-    await asyncio.wait((asking, stopped), return_when=asyncio.FIRST_COMPLETED)
-    for task in (asking, stopped):
-        task.cancel()
-    ended, _ = await asyncio.gather(asking, stopped, return_exceptions=True)
-    await server.stop()
-    if isinstance(ended, Exception):
-        raise ended
-
-
-async def _until_stopped(for_s: float | None) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(for_s):
-            await stopped.wait()
+    try:
+        await until_stopped(feed.run(), offer.for_s)
+    finally:
+        await server.stop()
 
 
 def _settings(offer: Offer, password: str) -> ServerSettings:

@@ -76,6 +76,8 @@ class Page:
         Profile of its live stream; ``{id}`` is filled from the path.
     icon
         Icon in the navigation; empty keeps it out of there.
+    section
+        Path of the page it is marked under there; empty for the first part of its own.
     """
 
     path: str
@@ -84,6 +86,7 @@ class Page:
     wire: Callable[[Dash, "Desk"], None] = lambda _app, _desk: None
     profile: str = "shell"
     icon: str = ""
+    section: str = ""
 
     def match(self, path: str) -> Mapping[str, str] | None:
         """Return the named parts when the path is this page's, else None."""

@@ -214,7 +214,7 @@ def _languages(visit: Visit) -> Component:
 
 def navigation(visit: Visit, pages: Sequence[Page], page: Page | None) -> Component:
     """Return the navigation; the current page is marked for eyes and for readers."""
-    section = "/" + visit.path.strip("/").split("/")[0]
+    section = (page.section if page else "") or "/" + visit.path.strip("/").split("/")[0]
     items = []
     for each in pages:
         if not each.icon:

@@ -7,7 +7,7 @@ from typing import Final
 
 from models.errors import InputError
 from models.units import convert
-from twin.tags import Binding, TagDictionary
+from twin.tags import Binding, TagDictionary, TagRow
 
 ALWAYS_US: Final = 1 << 62
 """A time no park reaches [us]; minus it, one no park remembers."""
@@ -37,6 +37,26 @@ class Span:
             return None
 
 
+def spans_of(rows: Iterable[TagRow]) -> dict[int, list[Span]]:
+    """When each tag was in use, by all its dictionary rows in order; at least one span each."""
+    spans: dict[int, list[Span]] = defaultdict(list)
+    for row in rows:
+        own = spans[row.tag]
+        if own and own[-1].end_us == ALWAYS_US:
+            end_us = row.valid_from_us if row.valid_to_us is None else row.valid_to_us
+            own[-1] = replace(own[-1], end_us=end_us)
+        if row.valid_to_us is None:
+            own.append(
+                Span(
+                    tag=row.tag,
+                    binding=row.binding,
+                    start_us=row.valid_from_us,
+                    end_us=ALWAYS_US,
+                )
+            )
+    return {tag: own for tag, own in spans.items() if own}
+
+
 class TagPast:
     """The spans of every path.
 
@@ -50,25 +70,9 @@ class TagPast:
     """
 
     def __init__(self, dictionary: TagDictionary) -> None:
-        spans: dict[int, list[Span]] = defaultdict(list)
-        for row in dictionary.rows:
-            own = spans[row.tag]
-            if own and own[-1].end_us == ALWAYS_US:
-                end_us = row.valid_from_us if row.valid_to_us is None else row.valid_to_us
-                own[-1] = replace(own[-1], end_us=end_us)
-            if row.valid_to_us is None:
-                own.append(
-                    Span(
-                        tag=row.tag,
-                        binding=row.binding,
-                        start_us=row.valid_from_us,
-                        end_us=ALWAYS_US,
-                    )
-                )
         self._of: dict[str, list[Span]] = defaultdict(list)
-        for own in spans.values():
-            if own:
-                self._of[own[-1].binding.path] += own
+        for own in spans_of(dictionary.rows).values():
+            self._of[own[-1].binding.path] += own
 
     def of(self, path: str) -> tuple[Span, ...]:
         """Spans of a path by their start; at no time two of them."""

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from cluster.arrow_body import one_batch
+from cluster.gateway_token import SIGNATURE
 from cluster.ports import EndpointStatus, Operations, Receipt
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
@@ -19,7 +20,6 @@ Source = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_.-]{0,99}$")]
 Bearer = Annotated[
     str | None, Header(alias="Authorization", description="Bearer ptg_…, the gateway's token")
 ]
-SIGNATURE: Final = "X-Parktwin-Signature"
 SESSIONS_MOST: Final = 1000
 _SCHEME: Final = "bearer "
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")

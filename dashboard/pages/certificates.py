@@ -14,6 +14,7 @@ from dashboard.components.parts import button, card, empty, facts, failed, table
 from dashboard.design import SHAPES
 from dashboard.page import Desk, Page, Visit
 from dashboard.text import clock, number
+from dashboard.words.said import said
 
 OWN: Final = "/api/v1/certificates/own.der"
 VENDORS: Final = (
@@ -110,7 +111,8 @@ def their_card(visit: Visit, entries: Sequence[CertificateEntry]) -> Component:
         words("certificates.remark"),
         "",
     ]
-    return card(title, table(head, [row(visit, one) for one in ordered], label=title))
+    rows = [row(visit, one) for one in ordered]
+    return card(title, table(head, rows, label=title, stacked=head))
 
 
 def row(visit: Visit, one: CertificateEntry) -> list[object]:
@@ -131,8 +133,8 @@ def row(visit: Visit, one: CertificateEntry) -> list[object]:
             ]
         ),
         until(visit, one),
-        ", ".join(one.endpoints),
-        "; ".join(one.remarks),
+        ", ".join(one.endpoints) or "–",
+        "; ".join(said(words, remark) for remark in one.remarks) or "–",
         act,
     ]
 
@@ -153,6 +155,7 @@ def steps_card(visit: Visit) -> Component:
                 ),
             ],
             open=vendor == VENDORS[0],
+            className="guide",
         )
         for vendor in VENDORS
     ]
@@ -165,7 +168,9 @@ def renewal_told(visit: Visit, renewal: Renewal) -> Component:
     words = visit.words
     if renewal.used:
         return html.Div(html.P(words("certificates.renewed")), className="state state-done")
-    refused = [html.Li(f"{endpoint}: {why}") for endpoint, why in renewal.refused.items()]
+    refused = [
+        html.Li(f"{endpoint}: {said(words, why)}") for endpoint, why in renewal.refused.items()
+    ]
     told = words("certificates.waiting", n=str(len(renewal.refused)))
     return html.Div([html.P(told, className="state-title"), html.Ul(refused)], className="state")
 
@@ -211,4 +216,6 @@ async def acted(visit: Visit, pressed: dict[str, object]) -> Component:
     return html.Div(html.P(text), className="state state-done")
 
 
-PAGE: Final = Page(path="/certificates", title="nav.certificates", layout=layout, wire=wire)
+PAGE: Final = Page(
+    path="/certificates", title="nav.certificates", layout=layout, wire=wire, section="/endpoints"
+)

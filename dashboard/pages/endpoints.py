@@ -1,17 +1,21 @@
 """Endpoints: how each OPC UA source is doing, and what to do when it is not."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from dash import ALL, Dash, Input, Output, State
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
-from cluster.ports import EndpointState, EndpointStatus, NotFound
+from cluster.ports import CertificateEntry, EndpointState, EndpointStatus, NotFound
 from dashboard.components import core, html
 from dashboard.components.fields import triggered
 from dashboard.components.parts import button, card, done, empty, facts, icon, table
 from dashboard.design import SHAPES
 from dashboard.page import Desk, Page, Visit
+from dashboard.pages.certificates import until
+from dashboard.spans import SECOND
 from dashboard.text import clock, moment, number, span
 from dashboard.viewer import Language
 from dashboard.words.said import said
@@ -180,6 +184,7 @@ async def detail(visit: Visit) -> Component:
     if name not in found:
         raise NotFound("endpoint", name, tuple(found))
     each = found[name]
+    shown = await certificates_of(visit, each)
     tags = [t for t in await visit.service.tags(visit.park.id) if t.endpoint == name]
     back = core.Link(words("nav.endpoints"), href=visit.href("/endpoints"))
     tools = html.Div(
@@ -212,18 +217,31 @@ async def detail(visit: Visit) -> Component:
         [
             html.Div([html.H1([back, html.Span(" / "), name]), tools], className="page-head"),
             html.Div(
-                [status_card(visit, each), rejected_card(visit, each)], className="grid two flush"
+                [status_card(visit, each), delivery_card(visit, each, shown)],
+                className="grid two flush",
             ),
+            html.Div([gaps_card(visit, each), rejected_card(visit, each)], className="grid two"),
             html.Div(tags_card(visit, [(t.path, t.node, t.unit) for t in tags]), className="grid"),
         ]
     )
+
+
+async def certificates_of(visit: Visit, each: EndpointStatus) -> list[CertificateEntry]:
+    """Return what the server of a secured endpoint has shown."""
+    if each.security == "None":
+        return []
+    who = f"{visit.park.id}/{each.id}"
+    return [one for one in await visit.service.certificates() if who in one.endpoints]
 
 
 def status_card(visit: Visit, each: EndpointStatus) -> Component:
     """Return an endpoint's status, one fact a line."""
     words, language = visit.words, visit.viewer.language
     rows: list[tuple[str, object]] = [
-        (words("endpoints.column.state"), [state(visit, each), " ", cause(visit, each)]),
+        (
+            words("endpoints.column.state"),
+            [state(visit, each), html.Div(cause(visit, each), className="muted small")],
+        ),
         (words("endpoints.address"), html.Span(each.url, className="mono")),
         (words("endpoints.column.security"), words.code("endpoint.policy", each.security)),
         since(visit, each),
@@ -259,8 +277,70 @@ def rejected_card(visit: Visit, each: EndpointStatus) -> Component:
     title = words("endpoints.rejected_title")
     if not each.rejected:
         return card(title, empty(words("endpoints.none_rejected")))
-    rows = [[html.Span(node, className="mono"), why] for node, why in each.rejected.items()]
-    return card(title, table([words("endpoints.node"), words("endpoints.why")], rows, label=title))
+    rows = [
+        [html.Span(node, className="mono"), said(words, why)] for node, why in each.rejected.items()
+    ]
+    head = [words("endpoints.node"), words("endpoints.why")]
+    return card(title, table(head, rows, label=title, stacked=head))
+
+
+def delivery_card(
+    visit: Visit, each: EndpointStatus, shown: Sequence[CertificateEntry]
+) -> Component:
+    """Return what it delivered since it was started, and what that took, one fact a line."""
+    words, language = visit.words, visit.viewer.language
+
+    def count(n: int) -> str:
+        return number(n, 0, language)
+
+    rows: list[tuple[str, object]] = [
+        (words("endpoints.values"), count(each.values)),
+        (words("endpoints.bad"), bad_share(each, language)),
+        (words("endpoints.overflows"), count(each.overflows)),
+        (words("endpoints.reconnects"), count(each.reconnects)),
+        (words("endpoints.resumed"), count(each.resumed)),
+        (words("endpoints.republished"), count(each.republished)),
+        (words("endpoints.backfilled"), count(each.backfilled)),
+    ]
+    if each.failovers:
+        rows.append((words("endpoints.failovers"), count(each.failovers)))
+    if each.frozen:
+        rows.append((words("endpoints.frozen"), said(words, each.frozen)))
+    if each.suggested_policy:
+        policy = words.code("endpoint.time", each.suggested_policy)
+        rows.append((words("endpoints.suggested"), f"{SHAPES['medium']} {policy}"))
+    rows += [(words("endpoints.certificate_until"), until(visit, one)) for one in shown]
+    return card(words("endpoints.delivery"), facts(rows, "wide"))
+
+
+def bad_share(each: EndpointStatus, language: Language) -> str:
+    """Return how many values had a bad status, and which share that is."""
+    if not each.values:
+        return "–"
+    share = number(each.bad / each.values * 100, 2, language)
+    return f"{number(each.bad, 0, language)} ({share} %)"
+
+
+def gaps_card(visit: Visit, each: EndpointStatus) -> Component:
+    """Return the newest gaps, the latest first, with their causes."""
+    words, tz, now = visit.words, visit.park.tz, visit.park.now_us
+    title = words("endpoints.last_gaps")
+    if not each.last_gaps:
+        return card(title, empty(words("endpoints.no_gaps")))
+    rows = [
+        [
+            *(moment(us_of(gap[end]), tz, now) for end in ("from", "to")),
+            said(words, gap["cause"]),
+        ]
+        for gap in reversed(each.last_gaps)
+    ]
+    head = [words("endpoints.gap_from"), words("endpoints.gap_to"), words("endpoints.why")]
+    return card(title, table(head, rows, label=title, stacked=head))
+
+
+def us_of(text: str) -> int:
+    """Return the time of a gap [us], which is told in ISO 8601 with its zone."""
+    return round(datetime.fromisoformat(text).timestamp() * SECOND)
 
 
 def tags_card(visit: Visit, rows: list[tuple[str, str, str]]) -> Component:
@@ -274,7 +354,7 @@ def tags_card(visit: Visit, rows: list[tuple[str, str, str]]) -> Component:
         for path, node, unit in rows[:200]
     ]
     head = [words("endpoints.tag"), words("endpoints.node"), words("run.unit")]
-    return card(title, html.Div(table(head, shown, label=title), className="tall"))
+    return card(title, html.Div(table(head, shown, label=title, stacked=head), className="tall"))
 
 
 def wire(app: Dash, desk: Desk) -> None:

@@ -127,7 +127,7 @@ def change_table(visit: Visit, rows: Sequence[Mapping[str, object]]) -> Componen
             html.Div(
                 [
                     words.code("endpoints.history_of", str(each["action"])),
-                    html.Div(detail(each), className="mono muted small"),
+                    html.Div(said(words, detail(each)), className="muted small"),
                 ]
             ),
         ]

@@ -13,6 +13,7 @@ from dashboard.components.fields import triggered
 from dashboard.components.parts import button, empty, failed, icon, table
 from dashboard.page import Desk, Visit
 from dashboard.text import number
+from dashboard.words.said import said
 
 MAP: Final = {"type": "ep-map", "node": ALL}
 Rows = list[dict[str, object]]
@@ -29,7 +30,7 @@ def by_hand(visit: Visit) -> Component:
             html.Div(button(words("endpoints.browse"), "ep-browse", icon_name="search")),
             html.Div(id="ep-tree"),
         ],
-        className="by-hand",
+        className="card by-hand",
     )
 
 
@@ -80,7 +81,7 @@ def tree(visit: Visit, rows: Rows) -> Component:
         words("endpoints.path"),
     ]
     return html.Div(
-        table(head, [tree_row(visit, row) for row in rows], label=words("endpoints.step3")),
+        table(head, [tree_row(visit, row) for row in rows], label=words("endpoints.by_hand")),
         className="tall",
     )
 
@@ -102,7 +103,9 @@ def tree_row(visit: Visit, row: Mapping[str, object]) -> list[object]:
     if not row["variable"]:
         return [indent, "", "", "", ""]
     sure = number(float(str(row["confidence"])) * 100, 0, visit.viewer.language)
-    proposal = f"{sure} % · {row['why']}" if row["proposal"] else words("endpoints.no_proposal")
+    proposal = words("endpoints.no_proposal")
+    if row["proposal"]:
+        proposal = f"{sure} % · {said(words, str(row['why']))}"
     box = html.Label(
         [
             html.Span(words("endpoints.path_of", name=str(row["name"])), className="sr"),

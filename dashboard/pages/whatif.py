@@ -186,7 +186,9 @@ def state(visit: Visit, run: Run) -> Component:
     if run.state == RunState.RUNNING:
         share = number(run.progress * 100, 0, visit.viewer.language)
         bar = html.Progress(value=str(run.progress), max="1", **{"aria-label": run.name})
-        return html.Div([bar, html.Span(f"{word} {share} %", className="muted small")])
+        return html.Div(
+            [bar, html.Span(f"{word} {share}\N{NO-BREAK SPACE}%", className="muted small")]
+        )
     if run.state == RunState.FAILED:
         return html.Span(
             f"▲ {word}", className="priority priority-high", title=said(visit.words, run.error)

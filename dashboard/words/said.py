@@ -12,23 +12,23 @@ from typing import Final
 
 import orjson
 
-from dashboard.words.book import FOLDER, Words
+from dashboard.words.book import FOLDER, Words, words
 
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 _SEPARATORS: Final = ("; ", ": ")
-_CAUSES: Final = ("what", "cause", "said")
+_CAUSES: Final = ("what", "cause", "said", "kind")
 """Places that hold a text of the service, not a name."""
 _LONG: Final = (*_CAUSES, "fault")
 _SHORT: Final = "(?:(?![;:] ).)"
 """A name or a number ends where the next piece of the text begins."""
 
 
-def said(words: Words, text: str) -> str:
+def said(spoken: Words, text: str) -> str:
     """Return a text of the service in the viewer's language; a foreign one quoted."""
     text = text.strip()
-    if words.language != "vi" or not text:
+    if spoken.language != "vi" or not text:
         return text
-    return _translated(text) or f"“{text}”"
+    return _translated(text) or _foreign(text)
 
 
 @cache
@@ -74,7 +74,9 @@ def _known(text: str) -> str:
 
 
 def _inner(place: str, value: str) -> str:
-    """A cause inside a text, translated where it is ours; a name or a number as it came."""
+    """A cause or a quantity in words where it is ours; a name or a number as it came."""
+    if place == "metric":
+        return words("vi").code("property", value.replace(" ", "_")).replace("_", " ")
     return (_translated(value) if place in _CAUSES else "") or value
 
 

@@ -19,8 +19,9 @@ from cryptography.x509.oid import NameOID
 
 from cluster import bindings
 from cluster.door_settings import DoorSettings
+from cluster.edge import Edge, EdgeSettings
 from cluster.edge_link import Link, LinkSettings
-from cluster.edge_store import EdgeStore
+from cluster.edge_store import EdgeConfig, EdgeStore
 from cluster.edges import SILENT_S, Edges
 from cluster.gateway_desk import GatewayDesk
 from cluster.gateway_token import new_token, parse_token, read_token
@@ -28,8 +29,9 @@ from cluster.history import Dictionary
 from cluster.ingest_door import Door
 from cluster.metadata.upgrade import open_store
 from cluster.ports import EndpointState, EndpointStatus, Receipt
+from connectors.gateway import GatewaySettings
 from connectors.opcua.config import EndpointConfig
-from models.errors import InputError, NotFound, Refused, Unavailable
+from models.errors import Conflict, InputError, NotFound, Refused, Unavailable
 from twin.parkfile.load import read_park
 from twin.tags import TagRow
 
@@ -463,6 +465,46 @@ async def test_what_a_gateway_says_of_its_endpoints_is_shown_until_it_falls_sile
     (silent,) = edges.statuses(endpoints)
     assert (silent.state, "silent for 46 s" in silent.cause) == (EndpointState.OFFLINE, True)
     assert edges.statuses(endpoints, removed={"plc"}) == []
+
+
+async def test_a_change_that_ended_halfway_is_finished_by_the_next_answer(tmp_path, monkeypatch):
+    def plc(name):
+        return EndpointConfig(id=name, url=f"opc.tcp://127.0.0.1:{port}", allow_insecure=True)
+
+    def told(version, *names):
+        endpoints = tuple(plc(name) for name in names)
+        return EdgeConfig(gateway="hall-2", expires_us=1, parks={"small": (version, endpoints)})
+
+    port, token = free_port(), tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(new_token().text)
+    settings = LinkSettings(url=f"http://127.0.0.1:{port}")
+    quick = GatewaySettings(drain_s=0.0)
+    made = Edge(
+        EdgeSettings(link=settings, token=token, folder=tmp_path / "edge", gateway=quick),
+        lambda line: None,
+    )
+    holder = made._gateway("small", "hall-2")
+    await holder.start()
+    with pytest.raises(Refused):  # another process holds the folder
+        await made._apply(told(1, "a"))
+    await holder.stop()
+    await made._apply(told(1, "a"))
+    gateway = made._gateways["small"]
+    put = gateway.put
+
+    async def broken(config):
+        if config.id == "c":
+            raise Conflict("too many")
+        await put(config)
+
+    monkeypatch.setattr(gateway, "put", broken)
+    with pytest.raises(Conflict):
+        await made._apply(told(2, "b", "c"))
+    monkeypatch.undo()
+    await made._apply(told(2, "b", "c"))
+    assert [status.id for status in gateway.status()] == ["b", "c"]
+    await gateway.stop()
 
 
 # --- the door ---

@@ -1370,6 +1370,26 @@ def _endpoints() -> list[EndpointStatus]:
             delivering=257,
             gaps=2,
             rejected={"nsu=urn:hoaphat;s=Old.Meter": "BadNodeIdUnknown"},
+            values=1_204_311,
+            bad=2409,
+            overflows=3,
+            reconnects=2,
+            resumed=1,
+            republished=4,
+            backfilled=1180,
+            suggested_policy="receive",
+            last_gaps=(
+                {
+                    "from": "2026-11-22T08:02:11+00:00",
+                    "to": "2026-11-22T08:04:40+00:00",
+                    "cause": "connection refused",
+                },
+                {
+                    "from": "2026-11-22T08:31:00+00:00",
+                    "to": "2026-11-22T08:31:09+00:00",
+                    "cause": "a message of the server was lost",
+                },
+            ),
         ),
         replace(good("park-scada", 610, 63.0), clock_offset_s=25_200.4, time_policy="receive"),
         replace(
@@ -1386,7 +1406,7 @@ def _endpoints() -> list[EndpointStatus]:
         replace(
             good("nippon-plc", 174, 0.0),
             state=EndpointState.QUARANTINED,
-            cause="namespace urn:nippon:line2 is gone",
+            cause="the server has no namespace urn:nippon:line2 any more",
             delivering=0,
             values_per_s=0.0,
             lag_ms=None,

@@ -388,3 +388,27 @@ async def test_an_overload_that_no_replication_saw_is_told_with_its_bound(park):
 async def test_a_value_that_is_not_known_says_why(park, language):
     _, page = await shown(park, "/output", language)
     assert getattr(page, "data-unknown") == words(language)("quality.unknown_hint")
+
+
+async def test_one_endpoint_tells_what_it_delivered_and_why_values_are_missing(park):
+    (ours, _) = await park.certificates()
+    theirs = replace(ours, place="trusted", endpoints=("vsip1/hoaphat-plc",))
+
+    async def certificates():
+        return [ours, theirs]
+
+    park.certificates = certificates
+    _, page = await shown(park, "/endpoints/hoaphat-plc", "vi")
+    text = text_in(page)
+    assert "2.409 (0,20 %)" in text  # 2,409 of 1,204,311
+    assert "máy chủ từ chối kết nối" in text
+    assert text.index("15:31:00") < text.index("15:02:11")  # 08:31Z and 08:02Z in Binh Duong
+    assert "Nên dùng thời điểm" in text
+    assert "12/12/2026 · còn 20 ngày" in text
+
+
+async def test_remarks_on_certificates_are_in_the_language_of_the_page(park):
+    around, page = await shown(park, "/certificates", "vi")
+    assert "chứng thư số cấp cho plc1, không phải 10.0.0.5" in text_in(page)
+    marked = [p.href for p in walk(around) if "current" in str(getattr(p, "className", ""))]
+    assert marked == ["/endpoints"]

@@ -44,6 +44,19 @@ PLACE = re.compile(r"\{(\w+)\}")
             "connection refused; Anlage steht still",
             "máy chủ từ chối kết nối; “Anlage steht still”",
         ),
+        (
+            "path names ép 03 (acme/main/p03); 'P' is active power; unit W, converted to kW",
+            "đường dẫn có ép 03 (acme/main/p03); “P” là Công suất tác dụng; đơn vị W, đổi sang kW",
+        ),
+        (
+            "its certificate is made for plc1, not for 10.0.0.5",
+            "chứng thư số cấp cho plc1, không phải 10.0.0.5",
+        ),
+        (
+            "-4…9 is outside the server's own range 0…5",
+            "-4…9 nằm ngoài khoảng 0…5 của chính máy chủ",
+        ),
+        ("no asset 'acmee'", "không có thiết bị 'acmee'"),
     ],
 )
 def test_a_text_of_ours_is_translated_whole_or_piece_by_piece(english, vietnamese):
@@ -52,6 +65,8 @@ def test_a_text_of_ours_is_translated_whole_or_piece_by_piece(english, vietnames
 
 
 def test_a_foreign_text_stays_and_is_quoted():
+    assert said(words("vi"), "the system is down") == "“the system is down”"
+    assert said(words("vi"), "BadNodeIdUnknown") == "BadNodeIdUnknown"
     assert said(words("vi"), "Lizenz abgelaufen") == "“Lizenz abgelaufen”"
     assert said(words("en"), "Lizenz abgelaufen") == "Lizenz abgelaufen"
     assert said(words("vi"), "") == ""

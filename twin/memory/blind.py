@@ -7,7 +7,6 @@ replaced by finer ones first (`History`), down to samples. Late gap rows so corr
 nothing that is stored has to be written again.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,12 +20,13 @@ from twin.coverage import RECOVERED
 from twin.memory import rollup
 from twin.memory.rollup import EVENT, NO_CODES, Pieces
 from twin.samples import column_us
+from twin.tag_past import ALWAYS_US, Span, spans_of
 from twin.tags import TagRow
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-NEVER_US: Final = 1 << 62
+NEVER_US: Final = ALWAYS_US
 """End of a gap that has none [us]."""
 
 
@@ -82,20 +82,12 @@ def blinds_of(rows: Iterable[TagRow], gaps: pa.Table, away: Mapping[str, int]) -
     away
         Endpoints that are not heard now, and up to when their newest row says so [us].
     """
-    closed: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    endpoints: dict[int, str] = {}
-    for row in rows:
-        shut = closed[row.tag]
-        if row.valid_to_us is not None:
-            shut.append((row.valid_to_us, NEVER_US))
-        elif shut:
-            shut[-1] = (shut[-1][0], row.valid_from_us)
-        endpoints[row.tag] = row.binding.endpoint
+    spans = spans_of(rows)
+    endpoints = {tag: own[-1].binding.endpoint for tag, own in spans.items()}
     heard_not = _by_endpoint(gaps, set(endpoints.values()))
     found = {
         tag: Blind.of(
-            np.concatenate([heard_not[name], np.array(closed[tag], np.int64).reshape(-1, 2)]),
-            away.get(name, NEVER_US),
+            np.concatenate([heard_not[name], _closed(spans[tag])]), away.get(name, NEVER_US)
         )
         for tag, name in endpoints.items()
     }
@@ -104,6 +96,12 @@ def blinds_of(rows: Iterable[TagRow], gaps: pa.Table, away: Mapping[str, int]) -
         for tag, blind in found.items()
         if len(blind.starts_us) or blind.open_us < NEVER_US
     }
+
+
+def _closed(spans: Sequence[Span]) -> Ints:
+    """When a tag was not in use after it had been: [n, 2]."""
+    starts = [*(span.start_us for span in spans[1:]), NEVER_US]
+    return np.array([(a.end_us, b) for a, b in zip(spans, starts, strict=True)], np.int64)
 
 
 def takes_back(coverage: pa.Table) -> pa.ChunkedArray:

@@ -204,6 +204,13 @@ def test_gaps_are_found_in_sealed_files_and_in_the_tail_and_closed_tags_hold_not
     assert plain == {GAUGE: (10, 25, 60), COUNTER: (40,), STATE: (5, 10, 8, 60, 60)}
 
 
+def test_a_tag_that_comes_back_and_is_bound_anew_was_closed_only_in_between() -> None:
+    rows = [tag_row(GAUGE, "plc", 0), tag_row(GAUGE, "plc", 0, 5), tag_row(GAUGE, "plc", 8)]
+    rows.append(tag_row(GAUGE, "plc", 30))
+    blind = blinds_of(rows, COVERAGE.empty_table(), {})[GAUGE]
+    assert (blind.starts_us.tolist(), blind.ends_us.tolist()) == ([5], [8])
+
+
 def taken_back(start_us: int, end_us: int) -> pa.RecordBatch:
     return coverage(start_us, end_us, alive=True, cause=f"{RECOVERED}: from the server's history")
 
