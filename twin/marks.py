@@ -90,7 +90,8 @@ class Mark:
         """The same mark, moved on where more happened up to `now` than the time since can hold.
 
         The time beyond it was before the mark, and so was its share of every sum; of a counter
-        only whole units are taken, because a part is not made in halves.
+        only whole units are taken, because a part is not made in halves. What a counter takes back
+        (`counting.came_back`) was counted before the mark too: no window makes fewer than 0.
 
         Parameters
         ----------
@@ -107,6 +108,7 @@ class Mark:
         wrong |= (codes > good + _DUST_S) | (good < -_DUST_S)
         for code in range(CODES):
             wrong |= code_s[:, code] < -_DUST_S
+        wrong |= counter & (now.total < self.total)
         places = np.flatnonzero(wrong)
         if not len(places):
             return self
@@ -171,6 +173,7 @@ def _within(
     codes *= np.divide(good, sums, out=np.ones(len(places)), where=sums > good)[:, None]
     before = window.total[places] * (1.0 - share)
     total = window.total[places] - np.where(counter, np.floor(before + 1e-6), before)
+    total = np.where(counter, np.maximum(total, 0.0), total)
     return total, good, covered, codes
 
 

@@ -1,7 +1,7 @@
 """Marks of quarter hours: what may be judged over them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twin.marks import Mark, Window
@@ -79,6 +79,7 @@ TOLD = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(rounds=st.lists(st.tuples(st.integers(1, 900), TOLD), min_size=1, max_size=6))
+@example(rounds=[(1, [(0, 3, 0)]), (343, [(0, 1, 0)]), (556, []), (1, [(0, 3, 0)])])  # a dip
 def test_law_no_window_holds_more_than_its_own_seconds(new_bench, rounds):
     bench = new_bench()
     bench.tick()
