@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+from asyncua.client.client import Client
 
 from connectors.buffer import DiskBuffer, Sync
 from connectors.clock import ParkClock, wall_us
@@ -441,6 +442,23 @@ class Gateway:
         if source is None:
             raise NotFound("running endpoint", endpoint, tuple(self._sources))
         return source.tag_counts()
+
+    def session_of(self, endpoint: str) -> tuple[Client, tuple[str, ...]]:
+        """The session over which an endpoint is read, and its namespaces, see `Source.session`.
+
+        Raises
+        ------
+        NotFound
+            When no endpoint of this id is read here.
+        Unavailable
+            When it is disabled or not connected.
+        """
+        source = self._sources.get(endpoint)
+        if endpoint in self._disabled:
+            raise Unavailable(f"endpoint {endpoint} is disabled", "enable it")
+        if source is None:
+            raise NotFound("running endpoint", endpoint, tuple(self._sources))
+        return source.session()
 
     def measures(self) -> GatewayMeasures:
         """What it did and what it holds."""

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from asyncua.client.client import Client
 
 from connectors.coverage import CoverageRow
 from connectors.opcua.config import EndpointConfig
@@ -255,6 +256,10 @@ class Redundant:
         for source in self._left:
             rows = [*source.take_coverage(), *rows]
         return rows
+
+    def session(self) -> tuple[Client, tuple[str, ...]]:
+        """The session of the leader, see `Source.session`."""
+        return self._sources[self._leader].session()
 
     def tag_counts(self) -> dict[int, dict[str, object]]:
         """How each tag does, as the leader has it."""

@@ -189,6 +189,7 @@ class Source:
         self._delay_s = self.settings.backoff_first_s
         self._rng = np.random.default_rng()
         self._pace = Pace()
+        self._client: Client | None = None
         self._monitor: Monitor | None = None
         self._publisher = Publisher(
             take=self._on_message,
@@ -350,6 +351,7 @@ class Source:
         """One session, from connect to loss; returns or raises when it is over."""
         opened, identity = await self._open()
         client, whole = opened.client, False
+        self._client = client
         try:
             self._ended.clear()
             self._end_cause, self._spoke = "", True
@@ -389,6 +391,7 @@ class Source:
 
     async def _part(self, client: Client, *, whole: bool) -> None:
         """End a session: leave it to be taken up, or close it."""
+        self._client = None
         monitor = self._monitor
         if whole and monitor is not None and is_open(client) and self._stopping:
             await self._judge_before_leaving(monitor)
@@ -1131,6 +1134,24 @@ class Source:
             suggested_policy=self._suggested_policy(),
             last_gaps=tuple(dict(gap) for gap in self._ledger.recent),
         )
+
+    def session(self) -> tuple[Client, tuple[str, ...]]:
+        """The connected client and the namespaces of its session, to write or call over it.
+
+        Raises
+        ------
+        Unavailable
+            While the server is not connected, or is not the one that was registered.
+        """
+        client, identity = self._client, self._identity
+        connected = self._state is EndpointState.CONNECTED
+        if not connected or client is None or identity is None or not is_open(client):
+            raise Unavailable(
+                f"endpoint {self.config.id} is {self._state}, not connected"
+                + (f" ({self._cause})" if self._cause else ""),
+                f"`parktwin endpoint show {self.config.id}` says how it is",
+            )
+        return client, identity.namespaces
 
     def tag_counts(self) -> dict[int, dict[str, object]]:
         """How each tag does since the endpoint was started; plain values.
