@@ -15,6 +15,8 @@ settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("laws")
 
 _MEMORY: Final = Path("/dev/shm")
+_SHARED: Final = ("browser",)
+_LONG: Final = ("browser", "cluster", "crash", "floor")
 _ROOM_BYTES: Final = 4 * 2**30
 """So much is left to Ray's object store, which lies in the same place."""
 
@@ -27,6 +29,19 @@ def pytest_configure() -> None:
     """
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers take whole files, or groups of files that share one Ray or browser.
+
+    What waits longest comes first, so that the many short tests fill what is left at the end.
+    """
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        shared = next((name for name in _SHARED if name in marks), "")
+        item.add_marker(pytest.mark.xdist_group(shared or item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in _LONG))
 
 
 @pytest.hookimpl(trylast=True)
