@@ -1,6 +1,7 @@
 """History in the service's own process: files are read here, the shard only tells the cut."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,9 @@ class Dictionary:
 
     def __init__(self, rows: Sequence[TagRow]) -> None:
         self._rows: dict[str, TagRow] = {}
+        self._past: dict[int, list[TagRow]] = defaultdict(list)
         for row in rows:
+            self._past[row.tag].append(row)
             known = self._rows.get(row.binding.path)
             # A later row of the same tag closes it; one of another tag does not touch an open one.
             if (
@@ -78,6 +81,10 @@ class Dictionary:
             found.append(row)
         return found
 
+    def past(self, rows: Iterable[TagRow]) -> list[TagRow]:
+        """Every row of the tags of these rows, in order: when each was in use."""
+        return [each for tag in {row.tag for row in rows} for each in self._past[tag]]
+
     def all(self) -> list[TagRow]:
         """The row of every path that is read; figures are asked for by name."""
         return [row for path, row in self._rows.items() if not is_figure(path)]
@@ -95,8 +102,10 @@ class HistoryReader:
     def __init__(self, folder: Path) -> None:
         self._history = History(Reader(folder, MemorySettings()))
 
-    def history(self, cut: Cut, rows: Sequence[TagRow], query: HistoryQuery) -> pa.Table:
-        """History of tags, as `ParkService.history` describes it."""
+    def history(
+        self, cut: Cut, rows: Sequence[TagRow], past: Sequence[TagRow], query: HistoryQuery
+    ) -> pa.Table:
+        """History of tags, as `ParkService.history` describes it; `past` are all their rows."""
         tags = [row.tag for row in rows]
         if query.every_us is None:
             found = self._history.read_raw(
@@ -116,7 +125,7 @@ class HistoryReader:
             known_at_us=query.known_at_us,
             columns=WINDOW[1:],
             points=query.points,
-            blinds=self._blinds(cut, rows, query.since_us, query.until_us),
+            blinds=self._blinds(cut, past, query.since_us, query.until_us),
         )
         return _named(found, rows, WINDOW)
 

@@ -56,6 +56,7 @@ from cluster.whatif_start import WhatifStart
 from cluster.whatif_tasks import PARK_WORK, warm_up
 from cluster.workers import RayWorkers
 from connectors.clock import wall_us
+from connectors.opcua.budget import share_sessions
 from connectors.opcua.reach import allow_reach, reach_of
 from models.errors import Conflict, InputError, NotFound, TwinError, Unavailable
 from twin.delivery import Delivered
@@ -90,6 +91,7 @@ class Service:
         known = [park.id for park, _ in self._files]
         self._gateway_desk = GatewayDesk(self._park, known, self._need_store)
         allow_reach(reach_of(settings.networks, settings.ports))
+        share_sessions(settings.folder.sessions)
         self._parts: dict[str, Part] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._engine = engine
@@ -269,7 +271,8 @@ class Service:
         check_query(query, live.now_us)
         rows = live.dictionary.of(query.tags)
         cut = cast("Cut", await live.ask("cut", [row.tag for row in rows]))
-        return await asyncio.to_thread(live.reader.history, cut, rows, query)
+        past = live.dictionary.past(rows)
+        return await asyncio.to_thread(live.reader.history, cut, rows, past, query)
 
     async def kpis(self, park: str, since_us: int, until_us: int, every_us: int | None) -> pa.Table:
         """ISO 22400 KPIs per line."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cluster.history import HistoryReader
+from cluster.history import Dictionary, HistoryReader
 from cluster.ports import HistoryQuery
 from connectors.coverage import CoverageRow, coverage_batch
 from twin.disk import OsDisk
@@ -59,7 +59,30 @@ def test_an_outage_and_a_closed_tag_hold_nothing(tmp_path: Path, seal: bool) -> 
     live = totals.good_s[shard.state.index_of([old, new])]
     assert live.tolist() == [seconds[old], seconds[new]]
     query = HistoryQuery(tags=(POWER.path,), since_us=T0, until_us=T0 + 2 * H, every_us=H)
-    chart = reader.history(cut, [row for row in rows if row.tag == old][-1:], query)
+    closed = [row for row in rows if row.tag == old][-1:]
+    chart = reader.history(cut, closed, Dictionary(rows).past(closed), query)
     assert isinstance(chart, pa.Table)
     assert chart.column("good_s").to_pylist() == [1200.0, 1800.0]
+    shard.close()
+
+
+def test_a_tag_that_was_away_for_a_while_held_nothing_meanwhile(tmp_path: Path) -> None:
+    memory = Memory.open(tmp_path / "memory")
+    shard = Shard.open(tmp_path / "shard", "p", now_us=T0, disk=OsDisk(), memory=memory)
+    shard.apply_park([POWER], "", T0)
+    tag = shard.dictionary.of_path(POWER.path).tag
+    shard.deliver("gw", 1, 1, sample_batch(tag=tag, at_us=[T0], value=100.0, seen_us=T0), T0)
+    shard.apply_park([], "", T0 + 10 * M)
+    back_us = T0 + 40 * M
+    shard.apply_park([POWER], "", back_us)
+    again = sample_batch(tag=tag, at_us=[back_us], value=100.0, seen_us=back_us)
+    shard.deliver("gw", 1, 2, again, back_us)
+    shard.tick(T0 + H)
+    dictionary = Dictionary(shard.dictionary.rows)
+    rows = dictionary.of([POWER.path])
+    assert [row.tag for row in rows] == [tag]
+    query = HistoryQuery(tags=(POWER.path,), since_us=T0, until_us=T0 + H, every_us=H)
+    reader, cut = HistoryReader(tmp_path / "memory"), shard.cut()
+    chart = reader.history(cut, rows, dictionary.past(rows), query)
+    assert chart.column("good_s").to_pylist() == [1800.0]
     shard.close()
