@@ -6,6 +6,8 @@ from typing import Final
 
 SECRETS: Final = "secrets"
 """Folder of the passwords of endpoints, in the data folder or in that of a gateway."""
+SESSIONS: Final = "session-slots"
+"""Folder where sessions to servers are counted, in the data folder or in that of a gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,11 @@ class DataFolder:
     def opcua_pki(self) -> Path:
         """Own certificate of the twin's OPC UA server, and the clients it trusts."""
         return self.root / "opcua" / "pki"
+
+    @property
+    def sessions(self) -> Path:
+        """Who has a session to which server, over all processes."""
+        return self.root / SESSIONS
 
     @property
     def runs(self) -> Path:

@@ -251,7 +251,17 @@ async def open_or_resume(
         if isinstance(fault, TwinError) or not isinstance(fault, Exception):
             raise
         what, remedy = explain(fault)
+        what += ours_of(fault, config.url)
         raise Unavailable(what, "; ".join(filter(None, (clock_remedy(client), remedy)))) from fault
+
+
+def ours_of(fault: BaseException, url: str) -> str:
+    """Who of us has sessions, when a server says that it has none left; else empty."""
+    if not isinstance(fault, UaStatusCodeError):
+        return ""
+    if ua.StatusCode(ua.UInt32(fault.code)).name not in _NONE_LEFT:
+        return ""
+    return f"; ours: {budget_of(url)}"
 
 
 async def reserve(client: Client, url: str, purpose: Purpose, timeout_s: float) -> None:
@@ -342,6 +352,7 @@ async def read_limits(client: Client) -> Limits:
     return Limits(read=stated[0], monitor=stated[1], browse=stated[2])
 
 
+_NONE_LEFT: Final = ("BadTooManySessions", "BadMaxConnectionsReached")
 _FAULTS: Final = {
     "BadTooManySessions": (
         "the server has no session left",

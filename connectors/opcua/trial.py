@@ -40,6 +40,7 @@ from connectors.opcua.session import (
     explain,
     new_client,
     offered,
+    ours_of,
     policies_of,
     read_identity,
     read_limits,
@@ -77,6 +78,7 @@ class _Trial:
             detail, remedy, ok = await work(), "", True
         except Exception as fault:  # noqa: BLE001 - whatever a stranger's server does is an outcome
             detail, remedy = _explained(name, fault)
+            detail += ours_of(fault, self.config.url)
             clock = clock_remedy(self.client) if self.client is not None else ""
             remedy = "; ".join(filter(None, (clock, remedy)))
             ok = False

@@ -25,7 +25,7 @@ _STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "bridge_s", "
 _TAGS: Final = (
     *("path", "values", "values_per_s", "bad_share", "overflowed", "source_at", "refused", "node"),
 )
-_LISTS: Final = ("rejected", "last_gaps")
+_LISTS: Final = ("rejected", "last_gaps", "sessions")
 _STEPS: Final = ("step", "ok", "ms", "detail", "remedy")
 _NODES: Final = ("node", "name", "node_class", "value", "unit", "proposal", "confidence")
 
@@ -73,7 +73,8 @@ def show(
     """Show one endpoint in full, or its tags.
 
     bridge_s: seconds of outage the queues survive that its server granted; gateway: who reads it;
-    suggested_policy: the time policy its clock asks for; last_gaps: when and why it was away.
+    suggested_policy: the time policy its clock asks for; last_gaps: when and why it was away;
+    session: who on the service's machine has a session to its server.
     """
     with Client(url) as client:
         route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}"
@@ -92,6 +93,14 @@ def show(
     gaps = cast("list[dict[str, str]]", found.get("last_gaps") or [])
     lines += [
         {"what": "gap", "value": f"{gap['from']} to {gap['to']}: {gap['cause']}"} for gap in gaps
+    ]
+    held = cast("list[dict[str, object]]", found.get("sessions") or [])
+    lines += [
+        {
+            "what": "session",
+            "value": f"{one['purpose']} of process {one['pid']} since {one['since']}",
+        }
+        for one in held
     ]
     show_rows(lines, ("what", "value"), json=False)
 
