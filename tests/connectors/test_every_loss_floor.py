@@ -105,7 +105,7 @@ async def test_sent_is_stored_or_told(plc, tmp_path, monkeypatch, fault, queue):
             await until(lambda: of(held).state is EndpointState.CONNECTED, 15)
             back = writer.count + 30
             await until(lambda: receiver.values(1)[-1] > back, 15)
-            await until(lambda: held._sources["plc"]._outage is None, 15)
+            await until(lambda: held._sources["plc"]._judge.outage is None, 15)
             last = await writer.stop()
         await settled(receiver, last)
         await held.stop()

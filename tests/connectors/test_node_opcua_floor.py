@@ -16,7 +16,6 @@ from floor_receiver import Receiver, until
 
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.config import POLICIES, EndpointConfig, Item
-from connectors.opcua.recovery import without_ticket
 from connectors.opcua.report import EndpointState
 from connectors.opcua.security import Pki
 from connectors.opcua.source import SourceSettings
@@ -152,7 +151,7 @@ async def test_after_a_cut_the_session_goes_on_and_else_the_gap_says_why(port, t
             await until(lambda: held.status()[0].state is EndpointState.OFFLINE, 30)
             if session == "forgotten":
                 source = held._sources["node"]
-                source._kept = without_ticket(source._kept)
+                source._keeping.forget_session()
             await asyncio.sleep(1.0)
             link.refuse = False
             await until(lambda: held.status()[0].state is EndpointState.CONNECTED, 30)

@@ -444,7 +444,7 @@ async def a_first_cut(plc, receiver, folder, monkeypatch):
         await until(lambda: receiver.values(1) and receiver.values(2))
         async with Writer(plc) as writer:
             await until(lambda: writer.count > 20)
-            monkeypatch.setattr("connectors.opcua.source._SETTLE_S", 60.0)
+            monkeypatch.setattr("connectors.opcua.judging._SETTLE_S", 60.0)
             await link.outage(0.4)
             await until(lambda: of(held).resumed == 1, 15)
             seen = receiver.values(1)[-1]
@@ -491,7 +491,7 @@ async def test_a_second_cut_that_loses_the_subscriptions_is_filled_on_its_own(
 async def test_a_gateway_that_ends_judges_first_what_is_still_open(plc, tmp_path, monkeypatch):
     receiver = Receiver()
     await added(plc)
-    monkeypatch.setattr("connectors.opcua.source._SETTLE_S", 1.0)
+    monkeypatch.setattr("connectors.opcua.judging._SETTLE_S", 1.0)
     async with (
         Link(plc.port) as link,
         Writer(plc) as writer,

@@ -13,7 +13,6 @@ from floor_secure import HERE, let_in, node_server
 
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.config import Item
-from connectors.opcua.recovery import without_ticket
 from connectors.opcua.report import EndpointState
 from connectors.opcua.source import SourceSettings
 
@@ -76,7 +75,7 @@ async def test_a_secure_session_is_taken_up_and_else_its_subscription_moves_to_t
             await until(lambda: held.status()[0].state is EndpointState.OFFLINE, 15)
             if session == "forgotten":
                 source = held._sources["n"]
-                source._kept = without_ticket(source._kept)
+                source._keeping.forget_session()
             await asyncio.sleep(1.0)
             link.refuse = False
             word = "in the same session" if session == "kept" else "in a new session"
