@@ -34,7 +34,7 @@ run: setup       ## Run the demo park on http://127.0.0.1:8050
 	$(BIN)/parktwin demo
 
 test: setup-dev  ## Run all tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -15,8 +15,8 @@ settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("laws")
 
 _MEMORY: Final = Path("/dev/shm")
-_SHARED: Final = ("browser",)
 _LONG: Final = ("browser", "cluster", "crash", "floor")
+"""Marks of what waits, the longest first."""
 _ROOM_BYTES: Final = 4 * 2**30
 """So much is left to Ray's object store, which lies in the same place."""
 
@@ -31,17 +31,21 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers take whole files, or groups of files that share one Ray or browser.
+    """Have what waits longest come first: workers take whole files in the order they come in.
 
-    What waits longest comes first, so that the many short tests fill what is left at the end.
+    A file is one worker's, with the servers, Ray or browser it starts; the many short tests fill
+    what is left at the end.
     """
+    rank: dict[Path, int] = {}
     for item in items:
-        marks = {mark.name for mark in item.iter_markers()}
-        shared = next((name for name in _SHARED if name in marks), "")
-        item.add_marker(pytest.mark.xdist_group(shared or item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in _LONG))
+        rank[item.path] = min(_rank(item), rank.get(item.path, len(_LONG)))
+    items.sort(key=lambda item: rank[item.path])
+
+
+def _rank(item: pytest.Item) -> int:
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((place for place, name in enumerate(_LONG) if name in marks), len(_LONG))
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,4 +1,4 @@
-"""One real service on one real Ray for all tests that need it, with a virtual plant to read."""
+"""One real service on one real Ray for the tests of a file, with a virtual plant to read."""
 
 import asyncio
 import json
@@ -79,7 +79,7 @@ def start_plant(folder: Path, park: Path, endpoint: str) -> "subprocess.Popen[by
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """The service of ``examples/minimal.yaml`` with its plant."""
     folder = tmp_path_factory.mktemp("service")
