@@ -214,7 +214,7 @@ class AlarmDesk:
             value=turned.value,
             limit=turned.limit,
             unit=watch.unit,
-            group=f"endpoint:{asset}" if is_endpoint else watch.rule.group,
+            group=_group_of(watch, asset),
             members=max(1, self._tags_of.get(asset, 0)) if is_endpoint else 1,
         )
         if before is not None:
@@ -372,6 +372,19 @@ _VERBS: Final[Mapping[str, _Obey]] = {
     "out_of_service": AlarmDesk._out_of_service,
     "in_service": AlarmDesk._in_service,
 }
+
+
+def _group_of(watch: Watch, asset: str) -> str:
+    """Cause group of an alarm: each endpoint has its own.
+
+    A certificate that expires is no consequence of a frozen device: only what says whether an
+    endpoint is heard, and heard rightly, shares one group whatever the rules call it.
+    """
+    group = watch.rule.group
+    if watch.condition.type != "endpoint":
+        return group
+    heard = watch.condition.name in ("alive", "trouble")
+    return f"{'endpoint' if heard or not group else group}:{asset}"
 
 
 def _above(cause: str, asset: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from twin.connections import BAD_MINUTES
 from twin.label import Label
 from twin.oee import LEAST_CYCLES, LEAST_PARTS, LEAST_S
 
@@ -339,6 +340,16 @@ _PARK: Final = (
         ("Số điểm kết nối trong tệp khu", "Endpoints of the park file"),
     ),
     _f(
+        "own_certificate_days",
+        "d",
+        0,
+        ("Chứng chỉ của ta còn hạn", "Our certificate still valid"),
+        (
+            "Số ngày đến khi chứng chỉ của ta hết hạn, ít nhất trong các cổng thu thập",
+            "Days until our own certificate expires, the least of all gateways",
+        ),
+    ),
+    _f(
         "tags_good_pct",
         "%",
         1,
@@ -596,6 +607,29 @@ FIGURE_KINDS: Final[Mapping[str, tuple[FigureKind, ...]]] = MappingProxyType(
                 ),
                 band=(None, 0.5),
                 scale=(0.0, 1.0),
+            ),
+            _f(
+                "bad_pct",
+                "%",
+                1,
+                ("Điểm đo xấu", "Bad tags"),
+                (
+                    f"Phần điểm đo có chất lượng xấu, trung bình {BAD_MINUTES} phút qua khi có "
+                    "kết nối",
+                    f"Share of its tags whose value is bad, mean over the last {BAD_MINUTES} min "
+                    "it was heard",
+                ),
+                scale=_FULL,
+            ),
+            _f(
+                "certificate_days",
+                "d",
+                0,
+                ("Chứng chỉ máy chủ còn hạn", "Server's certificate still valid"),
+                (
+                    "Số ngày đến khi chứng chỉ máy chủ hết hạn; âm là đã hết hạn",
+                    "Days until its server's certificate expires; negative afterwards",
+                ),
             ),
         ),
     }

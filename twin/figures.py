@@ -17,7 +17,9 @@ line.<id>.oee_pct, line.<id>.availability_pct, line.<id>.effectiveness_pct, line
 line.<id>.good_today, line.<id>.rate_h, line.<id>.kwh_per_unit, line.<id>.bottleneck (number of the
 machine in the line, from 1), machine.<id>.state (0 not available, 1 out of service, 2 not
 executing, 3 executing), machine.<id>.kw, gate.<id>.queue, gate.<id>.busy, gate.<id>.turn_p90_min,
-yard.<id>.occupied, dock.<id>.busy, berth.<id>.busy, wwtp.<id>.m3_h, endpoint.<id>.alive.
+yard.<id>.occupied, dock.<id>.busy, berth.<id>.busy, wwtp.<id>.m3_h, endpoint.<id>.alive,
+endpoint.<id>.trouble, endpoint.<id>.bad_pct, endpoint.<id>.certificate_days,
+park.own_certificate_days.
 
 `<id>` of an asset is its path below the park with ``/`` (``acme/moulding/l1``).
 """

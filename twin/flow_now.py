@@ -102,6 +102,12 @@ class FlowNow:
             for name in self._moment.arrays.endpoints
         ]
         self._moment.page.put("endpoint", "trouble", np.array(troubled, np.float64))
+        told, names = self._moment.marks.connections, self._moment.arrays.endpoints
+        bad = np.where(up == 0.0, np.nan, told.bad_pct(names))
+        self._moment.page.put("endpoint", "bad_pct", bad)
+        self._moment.page.put("endpoint", "certificate_days", told.certificate_days(names))
+        own = np.nan if told.own_days is None else told.own_days
+        self._moment.page.put("park", "own_certificate_days", own)
         self._moment.page.put("park", "endpoints_up", float(np.nansum(up)))
         self._moment.page.put("park", "endpoints", float(len(up)))
         paths = np.array(list(self._moment.view.atlas.paths.values()), np.int64)

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from twin.connections import Connections
 from twin.fold import COUNTER
 from twin.state import ShardState, Totals
 
@@ -210,6 +211,8 @@ class Marks:
         Sums of the day.
     turns
         Gate → (time [us], turn time [min]) of the last hour.
+    connections
+        How the endpoints did lately.
     """
 
     tags: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -218,6 +221,7 @@ class Marks:
     quarters: list[Mark] = field(default_factory=list)
     today: Today = field(default_factory=Today)
     turns: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    connections: Connections = field(default_factory=Connections)
 
     def follow(self, tags: npt.NDArray[np.int64], now: Mark) -> None:
         """Hold these tags from now on; `now` holds their sums."""
@@ -270,6 +274,7 @@ class Marks:
             "quarters": [_packed(mark) for mark in self.quarters],
             "today": [self.today.cost_vnd, self.today.co2_kg, self.today.peak_mw],
             "turns": {gate: [list(turn) for turn in turns] for gate, turns in self.turns.items()},
+            "connections": self.connections.as_dict(),
         }
 
     @classmethod
@@ -287,6 +292,7 @@ class Marks:
             turns={
                 gate: [(at, value) for at, value in rows] for gate, rows in data["turns"].items()
             },
+            connections=Connections.from_dict(data.get("connections", {})),
         )
 
 

@@ -91,6 +91,7 @@ class FigureBook:
         if marks.day != today:
             marks.start_day(today, now)
         self._note_turns(View(atlas, state), marks, now_us)
+        marks.connections.look(state, now_us)
         return now
 
     def compute(self, state: ShardState, marks: Marks, mark: Mark, now_us: int) -> Now:

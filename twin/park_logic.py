@@ -112,7 +112,10 @@ class ParkLogic:
         return [*effects, *self._unread_park(now_us)]
 
     def command(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:
-        """Act on an alarm command (`AlarmDesk.command`); others are ignored."""
+        """Act on an alarm command (`AlarmDesk.command`), or take what is said of certificates."""
+        told = data.get("certificates")
+        if isinstance(told, Mapping):
+            self._marks.connections.tell(told)
         return self._desk.command(data, now_us)
 
     def snapshot(self) -> Mapping[str, object]:

@@ -204,6 +204,16 @@ class ShardState:
         return self._traits["kind"]
 
     @property
+    def quality(self) -> npt.NDArray[np.uint8]:
+        """Class of the newest row as the sums use it: 0 good, 1 uncertain, 2 bad."""
+        return self._newest["quality"]
+
+    @property
+    def endpoint(self) -> npt.NDArray[np.int32]:
+        """Place of the tag's endpoint in `endpoints`; -1 for none."""
+        return self._traits["endpoint"]
+
+    @property
     def late(self) -> npt.NDArray[np.int64]:
         """Rows that came after a newer one."""
         return self._sums["late"]

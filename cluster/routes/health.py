@@ -207,6 +207,14 @@ _ENDPOINT: Final[
     ),
     "items_requested": (GaugeMetricFamily, "Items asked for at its server", lambda e: e.requested),
     "items_delivering": (GaugeMetricFamily, "Items that have sent a value", lambda e: e.delivering),
+    "certificate_not_after_timestamp_seconds": (
+        GaugeMetricFamily, "When the certificate its server showed last expires",
+        lambda e: e.certificate_us / 1e6 if e.certificate_us else None,
+    ),
+    "own_certificate_not_after_timestamp_seconds": (
+        GaugeMetricFamily, "When the certificate its gateway shows it expires",
+        lambda e: e.own_certificate_us / 1e6 if e.own_certificate_us else None,
+    ),
     "gaps": (CounterMetricFamily, "Gaps since its gateway started", lambda e: e.gaps),
     "lost_values": (
         CounterMetricFamily, "Values known to be lost since the gateway started", lambda e: e.lost,

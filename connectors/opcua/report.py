@@ -64,6 +64,9 @@ class EndpointStatus:
         The newest gaps: from, to (park time) and cause.
     gateway
         Name of the gateway that reads it; empty before that is known.
+    certificate_us, own_certificate_us
+        When the certificate its server showed last expires, and the one its gateway shows it
+        [wall time, us]; 0 while no certificate was seen.
     """
 
     id: str
@@ -96,6 +99,8 @@ class EndpointStatus:
     suggested_policy: str = ""
     last_gaps: tuple[Mapping[str, str], ...] = ()
     gateway: str = ""
+    certificate_us: int = 0
+    own_certificate_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

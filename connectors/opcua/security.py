@@ -151,6 +151,8 @@ class Pki:
         self._folder, self._side, self._staged = folder, side, staged
         self.renewal = OwnFolder(folder / "own", side)
         self.shown: dict[str, Shown] = {}
+        self.ends: dict[str, datetime] = {}
+        """Endpoint → end of the certificate its server showed last, good or expired."""
 
     def with_staged(self) -> "Pki":
         """The same trust with the certificate that waits, to ask servers whether they take it."""
@@ -203,13 +205,15 @@ class Pki:
             )
         certificate, sent = chain[0], chain[1:]
         mark = fingerprint_of(certificate)
+        if who and certificate.not_valid_after_utc <= now:
+            self.ends[who] = certificate.not_valid_after_utc
         fault = _unusable(certificate, application_uri, now, self._side)
         fault = fault or self._distrusted(certificate, sent, now)
         if fault is not None:
             return Verdict(ok=False, fingerprint=mark, reason=fault[0], remedy=fault[1])
         remarks = self._remarks(certificate, sent, host, now)
         if who:
-            until = certificate.not_valid_after_utc
+            until = self.ends[who] = certificate.not_valid_after_utc
             self.shown[who] = Shown(fingerprint=mark, not_after=until, remarks=remarks)
         return Verdict(ok=True, fingerprint=mark, remarks=remarks)
 

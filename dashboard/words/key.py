@@ -708,6 +708,7 @@ Key = Literal[
     "unit./h",
     "unit.1/h",
     "unit.MVND",
+    "unit.d",
     "unit.deg",
     "unit.degC",
     "unit.kWh/pc",
