@@ -18,7 +18,9 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
 from connectors.opcua.config import POLICIES
+from connectors.opcua.hooks import adopt
 from connectors.opcua.reach import allowed_reach
+from connectors.opcua.reverse import ReverseHello, listener
 from models.errors import Refused
 
 POLICY_URI: Final = "http://opcfoundation.org/UA/SecurityPolicy#"
@@ -65,9 +67,14 @@ class GuardedClient(Client):
 
     ``server_ahead_s`` is how far its clock is ahead of ours [s], as the last channel told it; None
     before. It is known although the server then refuses us, which the clocks may be the reason of.
+
+    ``reverse`` waits for the server to connect instead of connecting to it, ``first`` before others
+    that wait too; ``hello`` is what the server then said of itself.
     """
 
     server_ahead_s: float | None = None
+    reverse = first = False
+    hello: ReverseHello | None = None
 
     async def open_secure_channel(self, renew: bool = False) -> None:  # noqa: FBT001, FBT002 - theirs
         """Open or renew the channel, and note the server's clock."""
@@ -79,15 +86,21 @@ class GuardedClient(Client):
                 self.server_ahead_s = protocol.server_ahead_s
 
     async def connect_socket(self) -> None:
-        """Connect to the address that was checked.
+        """Connect to the address that was checked, or take a connection the server opened.
 
         Raises
         ------
         Refused, Unavailable
-            When it may not be connected to, or its name is not known.
+            When it may not be connected to, its name is not known, or it does not connect.
         """
-        address, port = await allowed_reach().resolve(self.server_url.geturl())
-        await self.uaclient.connect_socket(address, port)
+        url = self.server_url.geturl()
+        if self.reverse:
+            arrived = await listener().next(url, first=self.first)
+            self.hello = arrived.hello
+            adopt(self, arrived.transport)
+        else:
+            address, port = await allowed_reach().resolve(url)
+            await self.uaclient.connect_socket(address, port)
         if self.uaclient.protocol is not None:
             # asyncua makes it in a function of its own; only one method differs.
             self.uaclient.protocol.__class__ = _TellingProtocol

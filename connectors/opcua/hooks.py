@@ -34,6 +34,9 @@ PINNED: Final = {
     "asyncua.client.client:Client.send_hello": (),
     "asyncua.client.client:Client.open_secure_channel": ("renew",),
     "asyncua.client.client:Client.find_endpoint": ("endpoints", "security_mode", "policy_uri"),
+    "asyncua.client.ua_client:UaClient._make_protocol": (),
+    "asyncua.client.ua_client:UaClient._set_state": ("target",),
+    "asyncua.client.ua_client:UASocketProtocol.connection_made": ("transport",),
     "asyncua.client.ua_client:UASocketProtocol._setup_request_header": ("hdr", "timeout"),
     "asyncua.client.ua_client:UASocketProtocol.revolve_security_token": (),
     "asyncua.client.ua_client:UASocketProtocol.check_answer": ("data", "context"),
@@ -114,6 +117,16 @@ async def connect(client: Client, ticket: Ticket | None, largest_bytes: int) -> 
         client.disconnect_socket()
         raise
     return resumed
+
+
+def adopt(client: Client, transport: asyncio.Transport) -> None:
+    """Give a client a connection that its server has opened, as if the client had opened it."""
+    inner = client.uaclient
+    inner._set_state(UaClientState.CONNECTING)
+    protocol = inner._make_protocol()
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    inner._set_state(UaClientState.SOCKET_OPEN)
 
 
 def _no_loop() -> None:

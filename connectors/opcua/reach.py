@@ -6,6 +6,7 @@ is what is connected to: a name that is looked up again may answer with another 
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import socket
@@ -57,6 +58,28 @@ class Reach:
         Unavailable
             When the name is not known.
         """
+        host, port = self._checked(url)
+        addresses = await _addresses(host, port)
+        for address in addresses:
+            self._allowed(host, address)
+        return addresses[0], port
+
+    def claimed(self, url: str) -> None:
+        """Check an address nobody connects to, because its server connects to us.
+
+        A name in it is not looked up: it may be known in the server's network only.
+
+        Raises
+        ------
+        Refused
+            When the port, or the host as a number, is not allowed.
+        """
+        host, _ = self._checked(url)
+        with contextlib.suppress(ValueError):
+            self._allowed(host, str(ipaddress.ip_address(host)))
+
+    def _checked(self, url: str) -> tuple[str, int]:
+        """Host and port, when the port is allowed."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 4840
         if not any(first <= port <= last for first, last in self.ports):
@@ -65,15 +88,15 @@ class Reach:
                 f"port {port} is not allowed, only {allowed}",
                 f"correct it, or add it to {PORTS} and start again",
             )
-        addresses = await _addresses(host, port)
-        for address in addresses:
-            if not self._holds(address):
-                raise Refused(
-                    f"{host} is {address}, which is outside the allowed networks",
-                    f"correct it, or add its network to {NETWORKS} (private,{address}/…) and "
-                    "start again",
-                )
-        return addresses[0], port
+        return host, port
+
+    def _allowed(self, host: str, address: str) -> None:
+        if not self.holds(address):
+            raise Refused(
+                f"{host} is {address}, which is outside the allowed networks",
+                f"correct it, or add its network to {NETWORKS} (private,{address}/…) and "
+                "start again",
+            )
 
     async def pinned(self, url: str) -> str:
         """The same address with the first number of its host in place of the name.
@@ -87,7 +110,8 @@ class Reach:
         host = f"[{address}]" if ":" in address else address
         return urlsplit(url)._replace(netloc=f"{host}:{port}").geturl()
 
-    def _holds(self, address: str) -> bool:
+    def holds(self, address: str) -> bool:
+        """Whether an address lies in the allowed networks."""
         number = ipaddress.ip_address(address.partition("%")[0])
         networks: list[_Network] = [ipaddress.ip_network(text) for text in self.networks]
         return any(number in network for network in networks if network.version == number.version)
