@@ -1,4 +1,4 @@
-"""The alarm desk of a park: rules, causes, people's commands, and what is told.
+"""The alarm desk of a park: rules, conditions of servers, causes, people's commands, what is told.
 
 An effect's id follows from the alarm and the park time it happened at, so a replay tells nothing
 twice. What is suppressed by its cause is not told; when the cause goes and it still holds, it is.
@@ -7,15 +7,27 @@ twice. What is suppressed by its cause is not told; when the cause goes and it s
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+import pyarrow as pa
+
 from models.errors import InputError, NotFound
 from twin.alarm_record import AlarmRecord
 from twin.alarms import Alarm, AlarmState, Priority
+from twin.conditions import (
+    ConditionState,
+    OnlyThese,
+    alarm_id,
+    label_of,
+    priority_of,
+    read_rows,
+    record_of,
+    tag_of,
+)
 from twin.effects import Effect
 from twin.figure_specs import FigureLayout
 from twin.figures import Now
 from twin.label import Label
 from twin.park import Park
-from twin.tags import TagDictionary
+from twin.tags import Kind, TagDictionary
 from twin.view import View
 from twin.watch import Turned, Watch
 
@@ -59,6 +71,19 @@ class AlarmDesk:
         effects += self._unshelve(now.now_us)
         effects += self._follow_causes(now.now_us)
         effects += self._watch_rate(now.now_us)
+        self._sweep()
+        return effects
+
+    def happened(self, rows: pa.RecordBatch, now_us: int) -> list[Effect]:
+        """Take what rows of event tags say of the conditions of servers (`twin.conditions`)."""
+        effects: list[Effect] = []
+        for told in read_rows(rows):
+            if told.tag not in self._notifiers:
+                continue
+            if isinstance(told, OnlyThese):
+                effects += self._let_go(told, now_us)
+            else:
+                effects += self._condition(told, now_us)
         self._sweep()
         return effects
 
@@ -164,6 +189,14 @@ class AlarmDesk:
             for asset, paths in zip(watch.assets, watch.inputs(park, layout), strict=True):
                 sources = frozenset(endpoint_of.get(path, "") for path in paths)
                 self._fed_by[f"{watch.rule.id}@{asset}"] = sources
+        self._notifiers = {
+            tag: row.binding.endpoint
+            for tag, row in dictionary.open.items()
+            if row.binding.kind is Kind.EVENT and row.binding.endpoint
+        }
+        for id_ in self._records:
+            if (tag := tag_of(id_)) in self._notifiers and tag is not None:
+                self._fed_by[id_] = frozenset((self._notifiers[tag],))
         # What is wrong with an endpoint that lives is no cause of what its tags tell.
         self._deaths = {
             watch.rule.id
@@ -182,28 +215,64 @@ class AlarmDesk:
         """A condition began or ended to hold."""
         id_ = f"{watch.rule.id}@{watch.assets[turned.place]}"
         if turned.holds:
-            record = self._raise(watch, turned, id_, now_us)
-            cause = self._cause_of(record)
-            if cause is None:
-                yield from self._announce(record, now_us)
-            else:
-                record.cause = cause
-                yield self._effect("suppressed", record, now_us, cause=cause)
-            return
-        record_or_none = self._records.get(id_)
-        if record_or_none is not None and record_or_none.active:
-            record_or_none.active, record_or_none.returned_us = False, now_us
-            if not record_or_none.announced:
-                record_or_none.acknowledged_us = now_us
-                record_or_none.acknowledged_by = record_or_none.cause
-            yield self._effect("returned", record_or_none, now_us)
+            yield from self._began(self._raised(watch, turned, id_, now_us), now_us)
+        elif id_ in self._records:
+            yield from self._ended(self._records[id_], now_us, now_us)
 
-    def _raise(self, watch: Watch, turned: Turned, id_: str, now_us: int) -> AlarmRecord:
+    def _condition(self, told: ConditionState, now_us: int) -> Iterator[Effect]:
+        """A server's condition began, ended or changed; told again it changes nothing."""
+        endpoint = self._notifiers[told.tag]
+        at_us = min(told.at_us, now_us)
+        before = self._records.get(alarm_id(told.tag, told.state.key, endpoint))
+        if not told.state.stands:
+            if before is not None:
+                yield from self._ended(before, at_us, now_us)
+        elif before is not None and before.active:
+            before.label, before.priority = label_of(told.state), priority_of(told.severity)
+            before.value = float(told.severity)
+        else:
+            record = record_of(told, endpoint, at_us)
+            self._fed_by[record.id] = frozenset((endpoint,))
+            yield from self._began(record, now_us)
+
+    def _let_go(self, told: OnlyThese, now_us: int) -> Iterator[Effect]:
+        """Conditions of a notifier that its server no longer names stand no more."""
+        endpoint = self._notifiers[told.tag]
+        still = {alarm_id(told.tag, key, endpoint) for key in told.keys}
+        for record in list(self._records.values()):
+            if tag_of(record.id) == told.tag and record.id not in still:
+                yield from self._ended(record, min(told.at_us, now_us), now_us)
+
+    def _began(self, record: AlarmRecord, now_us: int) -> Iterator[Effect]:
         """Open a record, or reopen one that had returned; shelving and service stay with it."""
+        before = self._records.get(record.id)
+        if before is not None:
+            self._history.append(before.shown())
+            record.shelved_until_us = before.shelved_until_us
+            record.out_of_service = before.out_of_service
+        self._records[record.id] = record
+        cause = self._cause_of(record)
+        if cause is None:
+            yield from self._announce(record, now_us)
+        else:
+            record.cause = cause
+            yield self._effect("suppressed", record, now_us, cause=cause)
+
+    def _ended(self, record: AlarmRecord, at_us: int, now_us: int) -> Iterator[Effect]:
+        """What a record is about holds no more, since a time."""
+        if not record.active:
+            return
+        record.active, record.returned_us = False, max(at_us, record.raised_us)
+        if not record.announced:
+            record.acknowledged_us = now_us
+            record.acknowledged_by = record.cause
+        yield self._effect("returned", record, now_us)
+
+    def _raised(self, watch: Watch, turned: Turned, id_: str, now_us: int) -> AlarmRecord:
+        """A new alarm of a rule."""
         asset = watch.assets[turned.place]
         is_endpoint = watch.condition.type == "endpoint"
-        before = self._records.get(id_)
-        record = AlarmRecord(
+        return AlarmRecord(
             id=id_,
             rule=watch.rule.id,
             asset=asset,
@@ -217,12 +286,6 @@ class AlarmDesk:
             group=_group_of(watch, asset),
             members=max(1, self._tags_of.get(asset, 0)) if is_endpoint else 1,
         )
-        if before is not None:
-            self._history.append(before.shown())
-            record.shelved_until_us = before.shelved_until_us
-            record.out_of_service = before.out_of_service
-        self._records[id_] = record
-        return record
 
     def _announce(self, record: AlarmRecord, now_us: int) -> Iterator[Effect]:
         """Tell people, unless somebody put the alarm aside."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # a gateway knows effects and needs none of what a state computes with
+    import pyarrow as pa
+
     from twin.state import ShardState
     from twin.tags import TagDictionary
 
@@ -61,6 +63,9 @@ class ShardLogic(Protocol):
 
     def tick(self, state: "ShardState", now_us: int) -> Sequence[Effect]:
         """Look at the state at park time `now_us`."""
+
+    def happened(self, rows: "pa.RecordBatch", now_us: int) -> Sequence[Effect]:
+        """See journalled rows of event tags (schema SAMPLES), each batch once, in its order."""
 
     def command(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:
         """Act on a journalled command; one that is meant for other logic is ignored.

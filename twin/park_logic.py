@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 
 from models.errors import InputError
 from twin.alarm_desk import AlarmDesk
@@ -110,6 +111,10 @@ class ParkLogic:
         effects = self._desk.tick(View(self._book.atlas(state), state), now)
         self._now = self._with_alarms(now)
         return [*effects, *self._unread_park(now_us)]
+
+    def happened(self, rows: pa.RecordBatch, now_us: int) -> Sequence[Effect]:
+        """Let the alarms see what servers said of their conditions."""
+        return self._desk.happened(rows, now_us)
 
     def command(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:
         """Act on an alarm command (`AlarmDesk.command`), or take what is said of certificates."""

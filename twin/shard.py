@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -215,6 +215,7 @@ class Shard:
         self._kept_us = 0
         self._ahead_us = self._ahead_ticks = 0
         self._refusal: InputError | None = None
+        self._event_tags = np.empty(0, np.int64)
 
     @classmethod
     def open(
@@ -611,7 +612,18 @@ class Shard:
         self._delivered(delivery)
         self.state.fold(batch, restamped, rows)
         self._tail.add_samples(record.offset, batch)
-        return sample_effects(f"{self.park}/{record.offset}", batch, delivery)
+        told = sample_effects(f"{self.park}/{record.offset}", batch, delivery)
+        return [*told, *self._happened(batch)]
+
+    def _happened(self, batch: pa.RecordBatch) -> Iterator[Effect]:
+        """Show the logic the rows of event tags among these; they all have a text."""
+        if not len(self._event_tags) or batch.column("text").null_count == batch.num_rows:
+            return
+        hit = np.isin(batch.column("tag").to_numpy(), self._event_tags)
+        if hit.any():
+            rows = batch.filter(pa.array(hit))
+            for logic in self._logic:
+                yield from logic.happened(rows, self.now_us)
 
     def _take_coverage(self, record: Record) -> Sequence[Effect]:
         told, delivery = unpack_batch(record.payload)
@@ -716,6 +728,10 @@ class Shard:
 
     def _teach(self) -> None:
         """Show the logic what tags there are and what the park wants."""
+        self._event_tags = np.array(
+            [t for t, row in self.dictionary.open.items() if row.binding.kind is Kind.EVENT],
+            np.int64,
+        )
         for logic in self._logic:
             logic.learn(self.dictionary, self.park_text)
 

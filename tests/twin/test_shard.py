@@ -67,6 +67,9 @@ class Limit:
         kind = "alarm.raised" if high else "alarm.returned"
         return (Effect(id=f"limit@1/{now_us}", at_us=now_us, kind=kind),)
 
+    def happened(self, rows: pa.RecordBatch, now_us: int) -> Sequence[Effect]:
+        return ()
+
     def command(self, data: Mapping[str, object], now_us: int) -> Sequence[Effect]:
         if data.get("do") != "shelve":
             return ()

@@ -70,6 +70,9 @@ class Clockwork:
         self.ticks, self.taken = self.ticks + 1, self.taken + 1
         return ()
 
+    def happened(self, rows, now_us):
+        return ()
+
     def command(self, data, now_us):
         return ()
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from models.errors import InputError, Problem
+from twin.notifiers import is_notifier, notifiers
 from twin.park import AssetNode, Edge, Park
 from twin.parkfile.mapping import catalogue_of, expand, is_rule
 from twin.parkfile.parts import Part, parts_of
@@ -65,6 +66,8 @@ def _bindings(
             found.update({binding.path: binding for binding in made})
             every = mapping.sampling if mapping.sampling is not None else endpoint.sampling
             sampling.update({binding.path: every for binding in made})
+        notified = notifiers(spec.id, endpoint.id, endpoint.events)
+        found.update({binding.path: binding for binding in notified})
     return tuple(found.values()), sampling
 
 
@@ -103,7 +106,9 @@ def _edges(spec: ParkFile, parts: Iterable[Part], bindings: Iterable[Binding]) -
         yield _edge("moves", link.source, link.target, mode=link.mode, length_m=f"{link.length:g}")
     yield from _supplies(spec)
     measured = dict.fromkeys(
-        (b.endpoint, b.path.removeprefix(f"{spec.id}/").rpartition("/")[0]) for b in bindings
+        (b.endpoint, b.path.removeprefix(f"{spec.id}/").rpartition("/")[0])
+        for b in bindings
+        if not is_notifier(b)
     )
     for endpoint, asset in measured:
         yield _edge("measures", endpoint, asset)
