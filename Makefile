@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The decoder of messages is compiled once, here: a gateway that is killed while it compiles would
 # have to begin anew.
-COMPILE := $(BIN)/python -c 'from connectors.opcua.decode import warm; warm()'
+COMPILE := $(BIN)/python -m connectors.opcua.compiled
 
 .PHONY: help setup setup-dev run test check bench fmt clean lock
 

@@ -14,6 +14,7 @@ from cluster.door_settings import door_of
 from cluster.layout import DataFolder
 from cluster.plant_start import PlantStart
 from cluster.settings import ParkSettings, ServiceSettings
+from connectors.opcua.compiled import compile_once
 from connectors.plant.process import PlantPaths
 from connectors.twin_server.settings import refuse_open
 from models.errors import InputError
@@ -195,6 +196,7 @@ def _supervise(
     check_door(settings)
     logs.configure(settings.folder.logs, "supervisor", wish.log_level, wish.log_style)
     beside = _twin_servers(wish, settings, tell)
+    compile_once(tell)
     supervisor.Supervisor(settings, plant, tell, beside).run(wish.for_s)
 
 
