@@ -1,6 +1,7 @@
 """Certificates of one installation: ours, whom we trust, and when they expire.
 
-All gateways of a service share one folder; `parktwin gateway` in a plant has its own.
+All gateways of a service share one folder; `parktwin gateway` in a plant has its own, and a desk of
+its own.
 """
 
 import asyncio
@@ -8,21 +9,25 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from cluster.ports import CertificateEntry, Renewal
 from connectors.opcua.own_certificate import OwnCertificate, expiry_stage
 from connectors.opcua.security import Pki, Seen, Shown
 from models.errors import NotFound, TwinError
 
-if TYPE_CHECKING:  # a verb that looks at a folder does not wait for Ray
-    from cluster.live_park import LivePark
-
 logger = logging.getLogger(__name__)
 
 _PLACES = ("trusted", "issuers", "rejected")
 _LOOK_S = 6 * 3600.0
 _SHOWN_S = 3.0
+
+
+class Asks(Protocol):
+    """A running park of the service, or what a gateway in a plant reads of it."""
+
+    async def ask_gateway(self, method: str, *arguments: object) -> object:
+        """Call a method of its gateways."""
 
 
 class CertificateDesk:
@@ -33,10 +38,10 @@ class CertificateDesk:
     folder
         Folder of the certificates.
     parks
-        The running parks, whose gateways use them.
+        The parks whose gateways use them.
     """
 
-    def __init__(self, folder: Path, parks: Mapping[str, "LivePark"]) -> None:
+    def __init__(self, folder: Path, parks: Mapping[str, Asks]) -> None:
         self._pki, self._parks = Pki(folder), parks
 
     async def entries(self) -> list[CertificateEntry]:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,23 +15,21 @@ import pyarrow as pa
 
 from cluster.assignments import read_assignments
 from cluster.config_json import config_from, plain_of
-from cluster.crawl_room import CrawlRoom
-from cluster.layout import SECRETS
+from cluster.gateway_hands import GatewayHands
+from cluster.layout import SECRETS, SESSIONS
 from cluster.metadata import sqlite
 from cluster.park_clock import ParkTime
-from cluster.trial_room import TrialRoom
 from connectors.clock import wall_us
 from connectors.gateway import MAX_SOURCES, Gateway, GatewayMeasures, GatewaySettings, Taken
-from connectors.onboarding.seen import SeenNode
-from connectors.opcua.browse import browse_children
-from connectors.opcua.certificates import plain
+from connectors.opcua.budget import share_sessions
 from connectors.opcua.config import EndpointConfig
+from connectors.opcua.expiry import with_expiry
+from connectors.opcua.listen_at import listen_at
 from connectors.opcua.reach import allow_reach, reach_of
-from connectors.opcua.report import BrowsedNode, EndpointState, EndpointStatus, EndpointTest
-from connectors.opcua.security import Pki, SecretPlaces, Shown, allow_secrets, listed_files
-from connectors.opcua.session import close, open_session
-from connectors.opcua.trial import try_endpoint
-from models.errors import Conflict, InputError, NotFound, TwinError
+from connectors.opcua.report import EndpointStatus
+from connectors.opcua.reverse import listen_for_servers, stop_listening
+from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
+from models.errors import Conflict, InputError, NotFound
 from twin.delivery import Delivered
 
 logger = logging.getLogger(__name__)
@@ -62,9 +61,9 @@ class GatewayHostSettings:
         that is the only one.
     clock
         State file of the virtual plant; empty for wall time.
-    secret_files, networks, ports
-        Files of secrets outside the data folder, and where endpoints may lie; see
-        `cluster.settings`.
+    secret_files, networks, ports, reverse
+        Files of secrets outside the data folder, where endpoints may lie, and where to listen for
+        servers; see `cluster.settings`.
     log_level, log_style
         See `cluster.logs`.
     """
@@ -79,11 +78,12 @@ class GatewayHostSettings:
     secret_files: str = ""
     networks: str = ""
     ports: str = ""
+    reverse: str = ""
     log_level: str = "INFO"
     log_style: str = "plain"
 
 
-class GatewayHost:
+class GatewayHost(GatewayHands):
     """Hold one gateway. `begin` starts it, with the endpoints of the process before."""
 
     def __init__(self, settings: GatewayHostSettings, deliver: Deliver) -> None:
@@ -91,18 +91,17 @@ class GatewayHost:
         self._folder = Path(settings.folder)
         self._remembered = self._folder / "endpoints.json"
         self._configs: dict[str, EndpointConfig] = {}
-        self._pki = Pki(Path(settings.pki))
-        self._crawls = CrawlRoom(self._folder, self._pki)
-        self._trials = TrialRoom(self._pki)
-        self._gateway = Gateway(
+        pki = Pki(Path(settings.pki))
+        gateway = Gateway(
             source=settings.source,
             folder=self._folder,
             deliver=deliver,
             new_session=self._new_session,
             park_now=ParkTime(Path(settings.clock) if settings.clock else None),
-            pki=self._pki,
+            pki=pki,
             settings=GatewaySettings(retry_most_s=_RETRY_MOST_S),
         )
+        super().__init__(gateway, pki, self._folder, self._configs)
         self._starting, self._putting = asyncio.Lock(), asyncio.Lock()
         allow_secrets(
             SecretPlaces(
@@ -110,6 +109,8 @@ class GatewayHost:
             )
         )
         allow_reach(reach_of(settings.networks, settings.ports))
+        share_sessions(Path(settings.data) / SESSIONS)
+        listen_for_servers(listen_at(settings.reverse))
         self._started = False
         self._version = 0
 
@@ -203,113 +204,19 @@ class GatewayHost:
     async def status(self) -> list[EndpointStatus]:
         """Where every endpoint stands."""
         await self.begin()
-        return self._gateway.status()
-
-    async def tag_counts(self, endpoint: str) -> dict[int, dict[str, object]]:
-        """How each tag of an endpoint does."""
-        await self.begin()
-        return self._gateway.tag_counts(endpoint)
+        return with_expiry(self._gateway.status(), self._pki, datetime.now(UTC))
 
     async def measures(self) -> GatewayMeasures:
         """What it did and holds."""
         await self.begin()
         return self._gateway.measures()
 
-    async def try_endpoint(self, config: EndpointConfig) -> EndpointTest:
-        """Try an endpoint step by step, beside those that are held."""
-        return await try_endpoint(config, pki=self._pki)
-
-    async def browse(self, url_or_id: str, node: str) -> tuple[BrowsedNode, ...]:
-        """Children of a node of an endpoint that is held, or of an open server by its address."""
-        config = self._configs.get(url_or_id)
-        if config is None:
-            config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
-        return await browse_children(config, node, pki=self._pki)
-
-    async def trial_begin(self, config: EndpointConfig) -> str:
-        """Start a test of an endpoint; the name to ask for it."""
-        return self._trials.begin(config)
-
-    async def trial_told(self, trial: str) -> tuple[EndpointTest, bool]:
-        """What a test found so far, and whether it is over."""
-        return self._trials.told(trial)
-
-    async def crawl(
-        self,
-        url_or_id: str,
-        fresh: bool,  # noqa: FBT001 - called by name over Ray
-        unsaved: EndpointConfig | None = None,
-    ) -> dict[str, object]:
-        """Start a crawl, or tell how far it is; `unsaved` says how to speak with a new address."""
-        config = self._configs.get(url_or_id) or unsaved
-        if config is None:
-            config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
-        return self._crawls.begin(url_or_id, config, fresh=fresh)
-
-    async def crawl_stop(self, url_or_id: str) -> dict[str, object]:
-        """Stop a crawl under way; begun again, it goes on where it was."""
-        return await self._crawls.cancel(url_or_id)
-
-    async def crawled(self, url_or_id: str) -> tuple[SeenNode, ...]:
-        """Nodes of a finished crawl, with what was observed of their values."""
-        return self._crawls.nodes(url_or_id)
-
-    async def trust(self, endpoint: str, fingerprint: str) -> None:
-        """Trust a certificate that was shown, and connect again at once."""
-        await asyncio.to_thread(self._pki.trust, fingerprint)
-        await self._gateway.reconnect(endpoint, "certificate trusted")
-
-    async def shown(self) -> dict[str, Shown]:
-        """The good certificate each endpoint's server showed last."""
-        await self.begin()
-        return dict(self._pki.shown)
-
-    async def certificates_changed(self, cause: str, fingerprint: str) -> None:
-        """Connect endpoints again after trust or our certificate has changed.
-
-        Parameters
-        ----------
-        cause
-            Why, for the coverage rows.
-        fingerprint
-            Certificate whose endpoints are cut off; ``*`` for all secure ones, empty for those
-            that are not connected.
-        """
-        await self.begin()
-        up = {one.id for one in self._gateway.status() if one.state is EndpointState.CONNECTED}
-        for name, config in list(self._configs.items()):
-            shown = self._pki.shown.get(name)
-            if config.policy == "None" or not config.enabled:
-                continue
-            rests = shown is not None and shown.fingerprint == plain(fingerprint)
-            if fingerprint == "*" or rests or (not fingerprint and name not in up):
-                if rests:
-                    del self._pki.shown[name]
-                await self._gateway.reconnect(name, cause)
-
-    async def ask_with_staged(self) -> dict[str, str]:
-        """Endpoint → what its server says to our new certificate; empty when it takes it."""
-        await self.begin()
-        pki, few = self._pki.with_staged(), asyncio.Semaphore(_ASKED_AT_ONCE)
-
-        async def one(config: EndpointConfig) -> str:
-            async with few:
-                try:
-                    await close(await open_session(config, pki, _ASK_S))
-                except TwinError as fault:
-                    return str(fault)
-                return ""
-
-        secure = [c for c in self._configs.values() if c.policy != "None" and c.enabled]
-        answers = await asyncio.gather(*(one(config) for config in secure))
-        return {config.id: told for config, told in zip(secure, answers, strict=True)}
-
     async def stop(self) -> None:
         """Deliver what there is, and stop."""
-        await self._crawls.stop()
-        await self._trials.stop()
+        await self.rest()
         if self._started:
             await self._gateway.stop()
+        await stop_listening()
 
     async def _new_session(self) -> int:
         return await asyncio.to_thread(self._count_start)

@@ -2,16 +2,18 @@
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from cluster.ports import EndpointTest
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.security import Pki
-from connectors.opcua.trial import try_endpoint
 from models.errors import NotFound
 
 _KEPT_MOST: Final = 16
+
+Tries = Callable[[EndpointConfig, Callable[[EndpointTest], None]], Awaitable[EndpointTest]]
+"""Tries an endpoint, and tells after each step what was found so far."""
 
 
 @dataclass(slots=True)
@@ -21,26 +23,22 @@ class _Trial:
 
 
 class TrialRoom:
-    """Tries endpoints in the background.
+    """Tries endpoints in the background."""
 
-    Parameters
-    ----------
-    pki
-        Certificates.
-    """
-
-    def __init__(self, pki: Pki) -> None:
-        self._pki = pki
+    def __init__(self) -> None:
         self._trials: dict[str, _Trial] = {}
 
-    def begin(self, config: EndpointConfig) -> str:
+    def __contains__(self, name: object) -> bool:
+        return name in self._trials
+
+    def begin(self, config: EndpointConfig, tries: Tries) -> str:
         """Start a test; the name to ask for it."""
         name = uuid.uuid4().hex
         nothing = EndpointTest(
             url=config.url, ok=False, steps=(), namespaces=(), product="", policies=()
         )
         trial = self._trials[name] = _Trial(nothing)
-        trial.task = asyncio.create_task(self._run(trial, config))
+        trial.task = asyncio.create_task(_run(trial, config, tries))
         done = [n for n, t in self._trials.items() if t.task is not None and t.task.done()]
         for old in done[: max(0, len(self._trials) - _KEPT_MOST)]:
             del self._trials[old]
@@ -52,7 +50,9 @@ class TrialRoom:
         Raises
         ------
         NotFound
-            When it was forgotten: the gateway started anew since, or many tests followed.
+            When it was forgotten: the process started anew since, or many tests followed.
+        TwinError
+            As it happened, when the test could not be made.
         """
         trial = self._trials.get(name)
         if trial is None or trial.task is None:
@@ -68,8 +68,9 @@ class TrialRoom:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, trial: _Trial, config: EndpointConfig) -> None:
-        def told(found: EndpointTest) -> None:
-            trial.found = found
 
-        trial.found = await try_endpoint(config, pki=self._pki, told=told)
+async def _run(trial: _Trial, config: EndpointConfig, tries: Tries) -> None:
+    def told(found: EndpointTest) -> None:
+        trial.found = found
+
+    trial.found = await tries(config, told)

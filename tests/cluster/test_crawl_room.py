@@ -10,6 +10,7 @@ from cluster.crawl_room import CrawlRoom
 from cluster.trial_room import TrialRoom
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.security import Pki
+from connectors.opcua.trial import try_endpoint
 from models.errors import NotFound, Unavailable
 
 pytestmark = pytest.mark.floor
@@ -54,8 +55,13 @@ async def test_a_crawl_is_stopped_and_goes_on(config, tmp_path):
 
 
 async def test_a_test_is_told_step_by_step(config, tmp_path):
-    room = TrialRoom(Pki(tmp_path / "pki"))
-    name, seen = room.begin(config), []
+    pki = Pki(tmp_path / "pki")
+
+    async def tries(config, told):
+        return await try_endpoint(config, pki=pki, told=told)
+
+    room = TrialRoom()
+    name, seen = room.begin(config, tries), []
     async with asyncio.timeout(60):
         while not (told := room.told(name))[1]:
             seen.append(len(told[0].steps))
