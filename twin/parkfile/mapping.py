@@ -154,6 +154,14 @@ def scale_to(target: Target, unit: str | None) -> float:
     return convert(1.0, unit, stored)
 
 
+def paired(match: str, to: str) -> re.Pattern[str]:
+    """Pattern of ``node``, a line break and ``path below the park``, as a mapping binds them.
+
+    A placeholder stands for the same text on both sides.
+    """
+    return _pattern(f"{match}\n{to}")
+
+
 def source_unit(binding: Binding) -> str:
     """Unit at the source of a binding; empty where it is the stored one or unknown."""
     dimension = DIMENSION_OF_UNIT.get(binding.unit)
