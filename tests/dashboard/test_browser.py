@@ -1,89 +1,13 @@
 """The pages in a real browser: values move, things are done, nothing leaves the origin."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from visit import opened
 
 pytestmark = pytest.mark.browser
-
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-expect.set_options(timeout=15_000)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATHS = [
-    "/",
-    "/energy",
-    "/output",
-    "/logistics",
-    "/alarms",
-    "/endpoints",
-    "/endpoints/new",
-    "/endpoints/new?of=hoaphat-plc",
-    "/endpoints/hoaphat-plc",
-    "/whatif",
-    "/whatif/run-0003",
-    "/whatif/compare",
-    "/asset/nippon/main/l1",
-    "/tag/acme/main/l1/p01/active_power",
-]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Seen:
-    """What a page asked for and complained of."""
-
-    def __init__(self, context: BrowserContext, site: str) -> None:
-        self.complaints: list[str] = []
-        self.foreign: list[str] = []
-        own = (site, site.replace("http", "ws", 1), "data:", "blob:")
-        context.on("console", lambda m: self.hear(m.type, m.text))
-        context.on("weberror", lambda e: self.complaints.append(str(e.error)))
-        context.on("request", lambda r: r.url.startswith(own) or self.foreign.append(r.url))
-        context.on(
-            "response", lambda r: r.status >= 400 and self.complaints.append(f"{r.status} {r.url}")
-        )
-
-    def hear(self, kind: str, text: str) -> None:
-        if kind == "error" and "ERR_INTERNET_DISCONNECTED" not in text:
-            self.complaints.append(text)
-
-
-@pytest.fixture
-def seen(context: BrowserContext, site: str) -> Iterator[Seen]:
-    found = Seen(context, site)
-    yield found
-    assert found.complaints == []
-    assert found.foreign == []
-
-
-@pytest.fixture
-def context(chromium: Browser, site: str) -> Iterator[BrowserContext]:
-    made = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
-    made.set_default_timeout(15_000)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext, seen: Seen) -> Page:
-    return context.new_page()
 
 
 def becomes(page: Page, truth: str) -> None:
@@ -93,11 +17,6 @@ def becomes(page: Page, truth: str) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError(truth)
-
-
-def opened(page: Page, site: str, path: str) -> None:
-    page.goto(site + path)
-    page.wait_for_selector(".view h1", state="attached")
 
 
 def test_live_values_move_and_a_pause_holds_them(page: Page, site: str):
@@ -385,70 +304,3 @@ def test_the_keyboard_reaches_the_page_and_its_notes(page: Page, site: str):
     expect(note.locator(".info-note")).to_be_visible()
     page.keyboard.press("Escape")
     expect(note.locator(".info-note")).to_be_hidden()
-
-
-@pytest.mark.parametrize("width", [390, 1024])
-def test_no_page_is_wider_than_its_screen(chromium: Browser, site: str, width: int):
-    context = chromium.new_context(viewport={"width": width, "height": 844}, locale="vi-VN")
-    page = context.new_page()
-    wide = []
-    for path in PATHS:
-        opened(page, site, path)
-        over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if over > 0:
-            wide.append((path, over))
-    context.close()
-    assert wide == []
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_no_table_is_cut_off_on_a_desk_screen(page: Page, site: str, language: str):
-    for path in ("/energy", "/output", "/logistics", "/endpoints", "/whatif/run-0003"):
-        mark = "&" if "?" in path else "?"
-        opened(page, site, f"{path}{mark}lang={language}")
-        expect(page.locator(".table").first).to_be_visible()
-        cut = page.evaluate(
-            "Array.from(document.querySelectorAll('.table'))"
-            ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.getAttribute('aria-label'))"
-        )
-        assert (path, cut) == (path, [])
-
-
-@pytest.mark.parametrize("width", [390, 768])
-def test_no_table_is_cut_off_on_a_small_screen(chromium: Browser, site: str, width: int):
-    context = chromium.new_context(viewport={"width": width, "height": 844}, locale="vi-VN")
-    page = context.new_page()
-    paths = ("/energy", "/output", "/endpoints", "/whatif", "/whatif/run-0003", "/asset/ss1/t1")
-    for path in paths:
-        opened(page, site, path)
-        expect(page.locator(".table").first).to_be_visible()
-        cut = page.evaluate(
-            "Array.from(document.querySelectorAll('.table'))"
-            ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.getAttribute('aria-label'))"
-        )
-        assert (path, cut) == (path, [])
-    context.close()
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_axe_finds_nothing_serious_in_either_theme(page: Page, site: str, language: str):
-    found = []
-    for path in PATHS:
-        mark = "&" if "?" in path else "?"
-        opened(page, site, f"{path}{mark}lang={language}")
-        page.wait_for_timeout(350)
-        page.evaluate(AXE)
-        for theme in ("light", "dark"):
-            if page.evaluate("document.documentElement.dataset.theme") != theme:
-                page.click("#theme-switch")
-            found += [(path, theme, *each) for each in serious(page)]
-    assert found == []
-
-
-def serious(page: Page) -> list[tuple[str, str]]:
-    violations = page.evaluate(
-        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
-        ".filter(v => ['serious', 'critical'].includes(v.impact))"
-        ".map(v => [v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(' | ')])"
-    )
-    return [tuple(each) for each in violations]
