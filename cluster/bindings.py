@@ -9,6 +9,7 @@ from cluster.metadata.store import REGISTERED
 from cluster.metadata.tables import EndpointRow, MappingRow
 from cluster.ports import EndpointSpec
 from connectors.opcua.config import EndpointConfig, endpoint_config, items_of, rate_of
+from connectors.opcua.report import EndpointState, EndpointStatus
 from models.errors import InputError, NotFound
 from twin.metrics import METRICS
 from twin.park import Park
@@ -18,7 +19,7 @@ from twin.tags import Binding, TagRow
 _CONFIG_FIELDS: Final = (
     *("url", "policy", "mode", "allow_insecure", "user", "password", "time_policy"),
     *("user_certificate", "user_key", "sampling_ms", "publishing_ms", "enabled"),
-    *("bridge_s", "spares", "redundancy", "heartbeat", "heartbeat_s", "poll"),
+    *("bridge_s", "spares", "redundancy", "heartbeat", "heartbeat_s", "poll", "reverse"),
 )
 """Fields of a registered endpoint that its gateway is told as they are."""
 
@@ -158,7 +159,7 @@ def configs(
     found += [
         config_of(row.id, row.spec, rows)
         for row in endpoints
-        if row.removed_us is None and row.origin == REGISTERED
+        if row.removed_us is None and row.origin == REGISTERED and not _gateway(row)
     ]
     return tuple(found)
 
@@ -171,13 +172,53 @@ def is_own_gateway(name: str) -> bool:
 def edge_configs(
     park: Park, endpoints: Sequence[EndpointRow], rows: Sequence[TagRow], gateway: str
 ) -> tuple[EndpointConfig, ...]:
-    """What a gateway in the plant has to read: the endpoints of the file that name it."""
-    removed = {row.id for row in endpoints}
-    return tuple(
+    """What a gateway in the plant has to read: the endpoints that name it, by file or since."""
+    known = {row.id for row in endpoints}
+    found = [
         endpoint_config(endpoint, rows)
         for name, endpoint in park.endpoints.items()
-        if name not in removed and endpoint.gateway == gateway
-    )
+        if name not in known and endpoint.gateway == gateway
+    ]
+    found += [
+        config_of(row.id, row.spec, rows)
+        for row in endpoints
+        if row.removed_us is None and row.origin == REGISTERED and _gateway(row) == gateway
+    ]
+    return tuple(found)
+
+
+def in_plants(park: Park, endpoints: Sequence[EndpointRow]) -> tuple[EndpointStatus, ...]:
+    """Endpoints that gateways in plants read, as they are before anything is heard of them."""
+    known = {row.id for row in endpoints}
+    found = [
+        EndpointStatus(
+            id=one.id, url=one.url, security=one.security, gateway=one.gateway,
+            state=EndpointState.OFFLINE, time_policy=one.time_policy,
+        )
+        for one in park.endpoints.values()
+        if one.gateway and one.id not in known
+    ]  # fmt: skip
+    for row in endpoints:
+        if row.removed_us is None and row.origin == REGISTERED and _gateway(row):
+            config = config_of(row.id, row.spec, ())
+            found.append(
+                EndpointStatus(
+                    id=row.id, url=config.url, security=config.security, gateway=_gateway(row),
+                    state=EndpointState.OFFLINE, time_policy=config.time_policy,
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def split_gateway(address: str) -> tuple[str, str]:
+    """Gateway and address of ``gateway@opc.tcp://…``; no gateway where none is written."""
+    gateway, at, url = address.partition("@")
+    return (gateway, url) if at and url.startswith("opc.tcp://") else ("", address)
+
+
+def _gateway(row: EndpointRow) -> str:
+    """Gateway in a plant that reads a registered endpoint; empty for the service itself."""
+    return str(row.spec.get("gateway", ""))
 
 
 def config_of(name: str, spec: Mapping[str, object], rows: Sequence[TagRow]) -> EndpointConfig:

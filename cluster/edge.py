@@ -1,7 +1,8 @@
 """A gateway outside the service: reads endpoints in the plant and delivers over HTTPS.
 
 It listens at no port. What it has to read it asks the service for, with its token; the answer is
-signed and kept, so that it starts, samples and buffers while the service is away.
+signed and kept, so that it starts, samples and buffers while the service is away. What else is
+wanted of it (tests, browsing, certificates) it asks for too, see `cluster.edge_errands`.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,14 +21,21 @@ import orjson
 import pyarrow as pa
 
 from cluster import logs
+from cluster.edge_errands import EdgeErrands, Pace
 from cluster.edge_link import Link, LinkSettings
 from cluster.edge_store import SET_ASIDE, EdgeConfig, EdgeStore
+from cluster.gateway_hands import GatewayHands
 from cluster.gateway_token import SIGNATURE, read_token
-from cluster.layout import SECRETS
+from cluster.layout import SECRETS, SESSIONS
 from cluster.settings import SECRET_FILES
 from cluster.until_stopped import until_stopped
 from connectors.gateway import Gateway, GatewaySettings
+from connectors.opcua.budget import share_sessions
+from connectors.opcua.config import EndpointConfig
+from connectors.opcua.expiry import with_expiry
+from connectors.opcua.listen_at import REVERSE, listen_at
 from connectors.opcua.reach import NETWORKS, PORTS, allow_reach, reach_of
+from connectors.opcua.reverse import listen_for_servers, stop_listening
 from connectors.opcua.security import Pki, SecretPlaces, allow_secrets, listed_files
 from models.errors import TwinError, Unavailable
 from twin.delivery import Delivered
@@ -58,6 +67,8 @@ class EdgeSettings:
         How it batches and buffers.
     follow_s
         How often it asks what it has to read [s].
+    pace
+        How often it asks for errands.
     """
 
     link: LinkSettings
@@ -66,6 +77,7 @@ class EdgeSettings:
     for_s: float | None = None
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     follow_s: float = _FOLLOW_S
+    pace: Pace = field(default_factory=Pace)
 
 
 class Edge:
@@ -85,6 +97,13 @@ class Edge:
         self._store = EdgeStore(settings.folder, token)
         self._link = Link(settings.link, token, settings.folder / "service.pem")
         self._gateways: dict[str, Gateway] = {}
+        self._pkis: dict[str, Pki] = {}
+        self._configs: dict[str, dict[str, EndpointConfig]] = {}
+        self._hands: dict[str, GatewayHands] = {}
+        self._news = asyncio.Event()
+        self._errands = EdgeErrands(
+            self._link, self._hands, settings.folder / "pki", self._news.set, settings.pace
+        )
         self._versions: dict[str, int] = {}
         self._told = ""
         self._reading = False
@@ -105,24 +124,38 @@ class Edge:
     async def work(self) -> None:
         """Read and deliver until cancelled; at the end deliver what there is."""
         self._allow()
+        errands: asyncio.Task[None] | None = None
         try:
             await self._apply(await self._first())
             self._reading = True
+            errands = asyncio.create_task(self._errands.run(), name="errands")
             wait_s = min(_SOON_S, self._settings.follow_s)
             while True:
                 await self._set_aside()
-                await asyncio.sleep(wait_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), wait_s)
+                self._news.clear()
                 await self._follow()
                 wait_s = self._settings.follow_s
         finally:
+            await self._end_errands(errands)
             gateways = self._gateways.values()
             await asyncio.gather(*(gateway.stop() for gateway in gateways), return_exceptions=True)
+            await stop_listening()
             await self._link.close()
+
+    async def _end_errands(self, errands: "asyncio.Task[None] | None") -> None:
+        if errands is not None:
+            errands.cancel()
+            await asyncio.gather(errands, return_exceptions=True)
+        await asyncio.gather(*(hands.rest() for hands in self._hands.values()))
 
     def _allow(self) -> None:
         listed = listed_files(os.environ.get(SECRET_FILES, ""))
         allow_secrets(SecretPlaces(folder=self._settings.folder / SECRETS, files=listed))
         allow_reach(reach_of(os.environ.get(NETWORKS, ""), os.environ.get(PORTS, "")))
+        share_sessions(self._settings.folder / SESSIONS)
+        listen_for_servers(listen_at(os.environ.get(REVERSE, "")))
 
     # --- what to read ---
 
@@ -152,7 +185,11 @@ class Edge:
 
     async def _ask(self) -> EdgeConfig:
         nonce = secrets.token_urlsafe(24)
-        told = {park: [asdict(s) for s in g.status()] for park, g in self._gateways.items()}
+        now = datetime.now(UTC)
+        told = {
+            park: [asdict(s) for s in with_expiry(gateway.status(), self._pkis[park], now)]
+            for park, gateway in self._gateways.items()
+        }
         question = orjson.dumps({"nonce": nonce, "told": told})
         body, headers = await self._link.send("/gateway/hello", question, kind=_JSON)
         signature = headers.get(SIGNATURE, "")
@@ -165,6 +202,7 @@ class Edge:
                 new = self._gateway(park, config.gateway)
                 await new.start()
                 self._gateways[park] = new
+                self._hold(park, new)
             if version == self._versions.get(park):
                 continue
             gateway = self._gateways[park]
@@ -175,19 +213,28 @@ class Edge:
             for endpoint in endpoints:
                 await gateway.put(endpoint)
             self._versions[park] = version
+            self._configs[park].clear()
+            self._configs[park].update({endpoint.id: endpoint for endpoint in endpoints})
             items = sum(len(endpoint.items) for endpoint in endpoints)
             self._tell(
                 f"{park}: reading {len(endpoints)} endpoint(s) with {items} tag(s), "
                 f"delivering to {self._settings.link.url} as {config.gateway}"
             )
 
+    def _hold(self, park: str, gateway: Gateway) -> None:
+        """Have somebody who does what is asked of a gateway besides reading."""
+        reads = self._configs[park] = {}
+        folder = self._settings.folder / park
+        self._hands[park] = GatewayHands(gateway, self._pkis[park], folder, reads)
+
     def _gateway(self, park: str, name: str) -> Gateway:
+        self._pkis[park] = Pki(self._settings.folder / "pki")
         return Gateway(
             source=name,
             folder=self._settings.folder / park,
             deliver=partial(self._deliver, park),
             new_session=partial(self._session, park, name),
-            pki=Pki(self._settings.folder / "pki"),
+            pki=self._pkis[park],
             settings=self._settings.gateway,
         )
 

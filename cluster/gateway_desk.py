@@ -1,4 +1,4 @@
-"""Gateways outside the service: their tokens, who may deliver what, and what they have to read."""
+"""Gateways outside the service: their tokens, who may deliver what, and what they have to do."""
 
 import asyncio
 import hashlib
@@ -10,6 +10,9 @@ import orjson
 
 from cluster import bindings
 from cluster.config_json import plain_of
+from cluster.errand import ERRANDS, plain_wanted
+from cluster.errand_report import Report
+from cluster.errands import Errands
 from cluster.gateway_token import new_token, parse_token
 from cluster.live_park import LivePark
 from cluster.metadata.store import MetadataStore
@@ -35,6 +38,8 @@ class GatewayDesk:
         Gives the metadata store.
     now_us
         Wall clock.
+    errands
+        What gateways are wanted to do.
     """
 
     def __init__(
@@ -43,9 +48,11 @@ class GatewayDesk:
         known: Sequence[str],
         store: Callable[[], MetadataStore],
         now_us: Callable[[], int] = wall_us,
+        errands: Errands | None = None,
     ) -> None:
         self._park, self._known = park, tuple(known)
         self._store, self._now_us = store, now_us
+        self._open = errands or Errands()
 
     # Tokens
 
@@ -157,6 +164,31 @@ class GatewayDesk:
             option=orjson.OPT_SORT_KEYS,
         )
         signature = parse_token(token).sign(nonce.encode(), body)
+        return SignedConfig(body=body, signature=signature)
+
+    async def errands(
+        self, token: str, nonce: str, run: str, reports: Sequence[Report]
+    ) -> SignedConfig:
+        """Take what a gateway says of its errands, and answer which are open for it.
+
+        Parameters
+        ----------
+        token, nonce
+            As of `hello`.
+        run
+            Names the gateway's process.
+        reports
+            What it found.
+
+        Raises
+        ------
+        Refused
+            When the token does not count.
+        """
+        row = await self._row(token)
+        wanted = self._open.take(row.gateway, run, reports)
+        body = orjson.dumps(plain_wanted(wanted))
+        signature = parse_token(token).sign(ERRANDS, nonce.encode(), body)
         return SignedConfig(body=body, signature=signature)
 
     async def _config(

@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 _EACH: Final = frozenset({"certificates_changed"})
 _MERGED: Final = frozenset({"ask_with_staged", "shown"})
 _IDLE_LOOKS: Final = 5
-_OF_ENDPOINT: Final = frozenset({"browse", "tag_counts", "trust", "crawl", "crawl_stop", "crawled"})
+OF_ENDPOINT: Final = frozenset({"browse", "tag_counts", "trust", "crawl", "crawl_stop", "crawled"})
+"""Methods whose first argument is an endpoint, or an address."""
 
 
 class Handle(Protocol):
@@ -311,7 +312,7 @@ class Gateways:
                 merged |= cast("dict[str, object]", await self.handles[name].ask(method))
             return merged
         name = self.settings.first
-        if method in _OF_ENDPOINT and arguments:
+        if method in OF_ENDPOINT and arguments:
             name = self.owner(str(arguments[0]))
         if name not in self.handles and self.handles:
             name = min(self.handles)
