@@ -9,7 +9,8 @@ import ray
 from ray.actor import ActorHandle
 
 from cluster import logs
-from cluster.gateway_host import GatewayHost, GatewayHostSettings
+from cluster.control_host import ControlHost
+from cluster.gateway_host import GatewayHostSettings
 from cluster.layout import DataFolder
 from models.errors import TwinError
 from twin.delivery import Delivered
@@ -17,7 +18,7 @@ from twin.delivery import Delivered
 logger = logging.getLogger(__name__)
 
 
-class GatewayRayHost(GatewayHost):
+class GatewayRayHost(ControlHost):
     """A gateway host whose receiver is another actor.
 
     Parameters

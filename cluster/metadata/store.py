@@ -16,6 +16,7 @@ from cluster.metadata.connect import connect
 from cluster.metadata.sqlite import NEXT_SESSION
 from cluster.metadata.tables import (
     AuditRow,
+    DeedRow,
     EndpointRow,
     GatewayTokenRow,
     MappingRow,
@@ -28,6 +29,11 @@ from models.errors import Conflict, Corrupt, NotFound, Unavailable
 
 FILE_ORIGIN: Final = "file"
 REGISTERED: Final = "registered"
+UNSETTLED: Final[Mapping[str, object]] = {
+    "result": "unknown",
+    "cause": "the service ended before the answer came: it may have been done",
+}
+"""What is known of a deed whose end nobody saw."""
 _GENESIS: Final = "0" * 64
 
 
@@ -391,20 +397,71 @@ class MetadataStore:
         self, at_us: int, who: str, action: str, subject: str, detail: Mapping[str, object]
     ) -> str:
         """Append to the trail; the row's hash."""
+        row = AuditRow(at_us=at_us, who=who, action=action, subject=subject, detail=dict(detail))
         with self._session() as session:
-            last = select(AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)
-            previous = session.scalar(last.with_for_update()) or _GENESIS
-            row = AuditRow(
-                at_us=at_us,
-                who=who,
-                action=action,
-                subject=subject,
-                detail=dict(detail),
-                previous=previous,
-            )
-            row.hash = _link(row)
+            return _append(session, row)
+
+    def begin_deed(self, row: DeedRow) -> None:
+        """Keep what is about to be done, so that it is recorded whatever happens meanwhile."""
+        with self._session() as session:
             session.add(row)
-            return row.hash
+
+    def end_deed(self, deed: str, detail: Mapping[str, object]) -> str:
+        """Record what came of a deed, as one row of the trail; that row's hash."""
+        with self._session() as session:
+            row = session.get_one(DeedRow, deed)
+            session.delete(row)
+            return _append(session, _recorded(row, detail))
+
+    def settle_deeds(self) -> int:
+        """Record deeds whose end a process did not live to see; how many there were."""
+        with self._session() as session:
+            rows = list(session.scalars(select(DeedRow).order_by(DeedRow.at_us, DeedRow.id)))
+            for row in rows:
+                session.delete(row)
+                _append(session, _recorded(row, UNSETTLED))
+                session.flush()  # the next row follows from this one
+            return len(rows)
+
+    def audit_page(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        who: str = "",
+        action: str = "",
+        subject: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[AuditRow]:
+        """Rows of the trail, newest first.
+
+        Parameters
+        ----------
+        since_us, until_us
+            From this wall time on, and before that one [us].
+        who, action, subject
+            Exactly this name; actions that begin so; subjects that hold this.
+        before
+            Only rows before this number, to go on from an earlier page.
+        limit
+            Rows at most.
+        """
+        wanted = select(AuditRow).order_by(AuditRow.seq.desc()).limit(limit)
+        if since_us is not None:
+            wanted = wanted.where(AuditRow.at_us >= since_us)
+        if until_us is not None:
+            wanted = wanted.where(AuditRow.at_us < until_us)
+        if who:
+            wanted = wanted.where(AuditRow.who == who)
+        if action:
+            wanted = wanted.where(AuditRow.action.startswith(action, autoescape=True))
+        if subject:
+            wanted = wanted.where(AuditRow.subject.contains(subject, autoescape=True))
+        if before is not None:
+            wanted = wanted.where(AuditRow.seq < before)
+        with self._session() as session:
+            return list(session.scalars(wanted))
 
     def audit_trail(self, limit: int = 1000) -> list[AuditRow]:
         """The newest rows, oldest first."""
@@ -440,6 +497,25 @@ class MetadataStore:
         """Notes of a park, oldest first."""
         with self._session() as session:
             return list(session.scalars(select(NoteRow).where(NoteRow.park == park)))
+
+
+def _append(session: Session, row: AuditRow) -> str:
+    """Add a row behind the newest one; its hash."""
+    last = select(AuditRow.hash).order_by(AuditRow.seq.desc()).limit(1)
+    row.previous = session.scalar(last.with_for_update()) or _GENESIS
+    row.hash = _link(row)
+    session.add(row)
+    return row.hash
+
+
+def _recorded(row: DeedRow, detail: Mapping[str, object]) -> AuditRow:
+    return AuditRow(
+        at_us=row.at_us,
+        who=row.who,
+        action=row.action,
+        subject=row.subject,
+        detail={**row.detail, **detail},
+    )
 
 
 def _link(row: AuditRow) -> str:

@@ -128,6 +128,19 @@ class AuditRow(Base):
     hash: Mapped[str] = mapped_column(String(64), unique=True)
 
 
+class DeedRow(Base):
+    """A write to a PLC, or a call, that is under way: it ends as one row of the audit trail."""
+
+    __tablename__ = "deeds"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    at_us: Mapped[int] = mapped_column(BigInteger)
+    who: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(512))
+    detail: Mapped[dict[str, object]] = mapped_column(JSON)
+
+
 class NoteRow(Base):
     """A note somebody left at an asset."""
 

@@ -169,6 +169,24 @@ async def call(
     return await attempt.ends(_call(client, namespaces, order, attempt))
 
 
+def undone(endpoint: str, order: WriteOrder | CallOrder, actor: Actor, fault: TwinError) -> Deed:
+    """The deed of what was never begun, and why."""
+    if isinstance(order, WriteOrder):
+        target, asked = order.node, shown(order.value)
+    else:
+        target, asked = order.method, ", ".join(map(shown, order.arguments))
+    return Deed(
+        who=actor.name,
+        role=actor.role,
+        at_us=wall_us(),
+        endpoint=endpoint,
+        target=target,
+        asked=asked,
+        result=REFUSED if isinstance(fault, Refused) else FAILED,
+        fault=fault,
+    )
+
+
 def writable(config: EndpointConfig, tag: int, node: str, actor: Actor) -> Item:
     """The item of a tag that this role may write.
 
@@ -263,7 +281,11 @@ async def _write(
     if not status.is_good():
         raise _refusal(status.name, item.node)
     held = await _read_back(client, node, value, kind)
-    attempt.found |= {"held": shown(held, item.scale), "result": GOOD}
+    attempt.found |= {
+        "held": shown(held, item.scale),
+        "as_sent": same(held, value, kind),
+        "result": GOOD,
+    }
 
 
 async def _looked_at(

@@ -78,6 +78,8 @@ class Deed:
         outputs): in the stored unit, as text. Empty where not known.
     sent
         What the PLC was, or would be, given: in its own unit and type.
+    as_sent
+        Whether the server held what was sent when it was read back.
     data_type
         Data type of the node, or of the arguments.
     low, high
@@ -99,6 +101,7 @@ class Deed:
     before: str = ""
     held: str = ""
     sent: str = ""
+    as_sent: bool = True
     data_type: str = ""
     low: float | None = None
     high: float | None = None

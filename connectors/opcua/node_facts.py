@@ -23,8 +23,7 @@ async def property_of(client: Client, node: ua.NodeId, name: str) -> object:
     """Value of a property of the base namespace; None where the node has none."""
     step = ua.RelativePathElement(
         ReferenceTypeId=ua.NodeId(ua.Int32(ObjectIds.HasProperty), ua.Int16(0)),
-        IsInverse=cast("ua.Boolean", False),  # asyncua's default is True
-        IncludeSubtypes=cast("ua.Boolean", True),
+        IsInverse=False,  # type: ignore[arg-type] # asyncua's default is True, its Boolean a class
         TargetName=ua.QualifiedName(name, 0),
     )
     path = ua.BrowsePath(StartingNode=node, RelativePath=ua.RelativePath(Elements=[step]))

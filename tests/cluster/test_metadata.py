@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from cluster.metadata.connect import connect
 from cluster.metadata.sqlite import FILE, next_session
 from cluster.metadata.store import REGISTERED
-from cluster.metadata.tables import Base, EndpointRow, NoteRow, ParkRow, RunRow
+from cluster.metadata.tables import Base, DeedRow, EndpointRow, NoteRow, ParkRow, RunRow
 from cluster.metadata.upgrade import open_store, upgrade
 from cluster.ports import RunState
 from models.errors import Conflict, Corrupt, NewerFormat, NotFound, Unavailable
@@ -246,3 +246,48 @@ def test_parks_and_notes_come_back_as_they_were(store):
     assert [note.text for note in store.notes("p")] == ["máy kêu to"]
     with pytest.raises(NotFound, match="did you mean 'p'"):
         store.park("pp")
+
+
+def a_deed(deed, subject="small/p01/setpoint"):
+    return DeedRow(
+        id=deed, at_us=NOW_US, who="lan", action="endpoint.write", subject=subject,
+        detail={"role": "operator", "asked": "5"},
+    )  # fmt: skip
+
+
+def test_a_deed_is_one_row_of_the_trail_however_it_ends(store, tmp_path):
+    store.begin_deed(a_deed("one"))
+    assert store.audit_trail() == []
+    store.end_deed("one", {"result": "Good", "held": "5"})
+    (row,) = store.audit_trail()
+    assert (row.who, row.action, row.at_us) == ("lan", "endpoint.write", NOW_US)
+    assert row.detail == {"role": "operator", "asked": "5", "result": "Good", "held": "5"}
+    # A process that dies meanwhile: the next one records that nobody knows.
+    store.begin_deed(a_deed("two"))
+    store.begin_deed(a_deed("three"))
+    store.close()
+    after = open_store(tmp_path / "data")
+    assert (after.settle_deeds(), after.settle_deeds()) == (2, 0)
+    assert [row.detail["result"] for row in after.audit_trail()] == ["Good", "unknown", "unknown"]
+    assert after.verify_audit() == 3
+    after.close()
+
+
+def test_the_trail_is_read_in_pages_and_by_who_what_and_when(store):
+    for number in range(7):
+        who, action = ("lan", "endpoint.write") if number % 2 else ("minh", "endpoint.map")
+        store.audit(NOW_US + number, who, action, f"small/plc_{number}", {})
+    pages, before = [], None
+    while page := store.audit_page(before=before, limit=3):
+        pages.append([row.seq for row in page])
+        before = page[-1].seq
+    assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+
+    def found(**asked):
+        return [row.seq for row in store.audit_page(**asked)]
+
+    assert found(who="lan") == [6, 4, 2]
+    assert found(action="endpoint.m") == [7, 5, 3, 1]
+    assert found(action="endpoint_") == []  # no wildcard
+    assert found(subject="plc_3") == [4]
+    assert found(since_us=NOW_US + 2, until_us=NOW_US + 4) == [4, 3]

@@ -143,7 +143,7 @@ async def test_a_value_is_written_in_the_type_and_unit_of_the_node_and_read_back
     # 40 at the PLC are 4 here, and 5.5 here are 55 there.
     assert (deed.before, deed.asked, deed.sent, deed.held) == ("4", "5.5", "55", "5.5")
     assert deed.data_type == "Int32"
-    assert deed.fault is None
+    assert (deed.fault, deed.as_sent) == (None, True)
     assert await floor.held("Setpoint") == 55
     assert (await floor.write("Power", 0.1)).held == f"{0.10000000149011612:.12g}"
     assert (await floor.write("Text", "mới")).before == "old"
@@ -233,6 +233,7 @@ async def test_what_the_plc_makes_of_a_value_is_what_is_recorded(floor, monkeypa
     monkeypatch.setattr(service, "write", clamp)
     deed = await floor.write("Setpoint", 9)
     assert (deed.result, deed.status, deed.sent, deed.held) == ("Good", "GoodClamped", "90", "5")
+    assert not deed.as_sent
 
 
 async def test_a_method_is_called_with_arguments_in_its_types(floor):
