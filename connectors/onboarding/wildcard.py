@@ -8,7 +8,7 @@ placeholders leaves the tag to the matcher: it says which nodes are looked at.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,10 +16,12 @@ from connectors.onboarding.match import Match, Matcher
 from connectors.onboarding.seen import SeenNode
 from models.errors import InputError
 from twin.park import Park
-from twin.parkfile.mapping import Catalogue, bind, catalogue_of
+from twin.parkfile.mapping import Catalogue, bind, catalogue_of, is_rule
+from twin.parkfile.schema import Mapping as MappingSpec
 from twin.tags import Binding
 
 _TOKEN: Final = re.compile(r"\*\*|\*|\{[a-z][a-z0-9_]*\}")
+_STANDARD: Final = "http://opcfoundation.org/UA/"
 _LONGEST: Final = 500
 _STARS_MOST: Final = 8
 
@@ -36,11 +38,14 @@ class Rule:
         Tag path below the park with the same ``{name}``; empty to let the matcher say.
     unit
         Unit at the source; empty for the stored one.
+    automatic
+        What it takes later is bound by itself; else it waits for a review.
     """
 
     match: str
     to: str = ""
     unit: str = ""
+    automatic: bool = False
 
     def pattern(self) -> re.Pattern[str]:
         """The rule as an expression on a whole node or a whole path.
@@ -51,6 +56,20 @@ class Rule:
             When it cannot be read.
         """
         return _compiled(self)
+
+
+def rules_of(mappings: Iterable[MappingSpec]) -> tuple[Rule, ...]:
+    """The rules among the mappings of a park file."""
+    return tuple(
+        Rule(
+            match=mapping.match,
+            to="" if mapping.to == "auto" else mapping.to,
+            unit=mapping.unit or "",
+            automatic=mapping.automatic,
+        )
+        for mapping in mappings
+        if is_rule(mapping)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +84,36 @@ class Expanded:
         Nodes that a rule without a target matched and the matcher is not sure of.
     problems
         Rule → what did not work.
+    rules
+        Node → the rule that took it.
     """
 
     bindings: tuple[Binding, ...]
     open: tuple[Match, ...]
     problems: tuple[str, ...]
+    rules: Mapping[str, Rule]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """What rules make of a later crawl beside what is bound.
+
+    Parameters
+    ----------
+    automatic
+        Rule → the bindings it makes by itself.
+    review
+        Bindings of rules that wait for a review.
+    open
+        Nodes a rule takes and the matcher is not sure of.
+    gone
+        Bound nodes that the crawl did not find; none when it was not complete.
+    """
+
+    automatic: Mapping[Rule, tuple[Binding, ...]]
+    review: tuple[Binding, ...]
+    open: tuple[str, ...]
+    gone: tuple[str, ...]
 
 
 def expand_rules(
@@ -89,6 +133,7 @@ def expand_rules(
     used: set[str] = set()
     problems: list[str] = []
     left: dict[str, SeenNode] = {}
+    by: dict[str, Rule] = {}
     for rule in rules:
         try:
             pattern = rule.pattern()
@@ -103,14 +148,19 @@ def expand_rules(
                 continue
             if not rule.to:
                 left.setdefault(node.node, node)
+                by.setdefault(node.node, rule)
                 continue
             _bind(rule, node, found, park, endpoint, catalogue, taken, used, problems)
+            if node.node in used:
+                by[node.node] = rule
     rest = [node for node in left.values() if node.node not in used]
     sure, open_ = _matched(rest, nodes, park, taken)
     for match in sure:
         binding = bind(park.id, endpoint, match.node, match.path, catalogue, match.unit)
         taken[binding.path] = binding
-    return Expanded(bindings=tuple(taken.values()), open=tuple(open_), problems=tuple(problems))
+    return Expanded(
+        bindings=tuple(taken.values()), open=tuple(open_), problems=tuple(problems), rules=by
+    )
 
 
 def added(
@@ -125,10 +175,57 @@ def added(
     A tag that is bound stays as it is, whatever the rules would say now: a rule adds, it never
     takes away.
     """
-    here = list(bound)
+    found = expand_rules(rules, nodes, park, endpoint).bindings
+    return _new(found, list(bound))
+
+
+def later(
+    rules: Sequence[Rule],
+    nodes: Sequence[SeenNode],
+    park: Park,
+    endpoint: str,
+    bound: Iterable[Binding],
+    *,
+    unwanted: Collection[str] = (),
+    complete: bool = True,
+) -> Later:
+    """Compare a later crawl with what is bound.
+
+    Parameters
+    ----------
+    rules, nodes, park, endpoint
+        As in `expand_rules`.
+    bound
+        What is bound at this endpoint now.
+    unwanted
+        Nodes somebody unbound: no rule takes them again.
+    complete
+        Whether the crawl saw all nodes; only then one is missed.
+    """
+    here, wanted = list(bound), [node for node in nodes if node.node not in unwanted]
+    expanded = expand_rules(rules, wanted, park, endpoint)
+    new = _new(expanded.bindings, here)
+    by_itself: dict[Rule, tuple[Binding, ...]] = {}
+    for binding in new:
+        rule = expanded.rules[binding.node]
+        if rule.automatic:
+            by_itself[rule] = (*by_itself.get(rule, ()), binding)
+    known = {binding.node for binding in here if binding.identifier}
+    # Of the standard's own nodes a crawl sees those with values only, and notifiers have none.
+    looked_for = {b.node for b in here if b.identifier and b.namespace != _STANDARD}
+    seen = {node.node for node in nodes}
+    return Later(
+        automatic=by_itself,
+        review=tuple(b for b in new if not expanded.rules[b.node].automatic),
+        open=tuple(match.node for match in expanded.open if match.node not in known),
+        gone=tuple(sorted(looked_for - seen)) if complete else (),
+    )
+
+
+def _new(found: Iterable[Binding], here: Sequence[Binding]) -> tuple[Binding, ...]:
+    """Bindings whose tag and node are both free."""
     paths = {binding.path for binding in here if binding.identifier}
     known = {binding.node for binding in here if binding.identifier}
-    found = expand_rules(rules, nodes, park, endpoint).bindings
     return tuple(b for b in found if b.path not in paths and b.node not in known)
 
 

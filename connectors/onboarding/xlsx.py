@@ -79,7 +79,14 @@ def _text(book: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with book.open(member) as file:
             data = file.read(UNPACKED_MOST + 1)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as fault:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+    ) as fault:
         raise InputError("the workbook is damaged", "save it again") from fault
     if len(data) > UNPACKED_MOST:
         raise InputError("the workbook is too large", "keep one sheet with the tags only")

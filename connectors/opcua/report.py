@@ -67,6 +67,14 @@ class EndpointStatus:
     certificate_us, own_certificate_us
         When the certificate its server showed last expires, and the one its gateway shows it
         [wall time, us]; 0 while no certificate was seen.
+    model_changes
+        Times its server said that it has got or lost nodes (the notifier i=2253 among `events`).
+    new_nodes
+        Nodes that rules of the park file take and that wait for a review.
+    gone_nodes
+        Mapped nodes that its server had no more when the rules were looked at.
+    rules_us, rules_fault
+        When the rules were looked at last [wall time, us; 0: never], and why that failed.
     """
 
     id: str
@@ -101,6 +109,11 @@ class EndpointStatus:
     gateway: str = ""
     certificate_us: int = 0
     own_certificate_us: int = 0
+    model_changes: int = 0
+    new_nodes: int = 0
+    gone_nodes: tuple[str, ...] = ()
+    rules_us: int = 0
+    rules_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

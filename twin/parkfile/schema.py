@@ -390,6 +390,13 @@ DEADBAND: Final = r"^$|^\d+(\.\d+)?\s?%?$"
 """A number in the source's unit, or a percentage of its range."""
 
 
+Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$", description="e.g. operator")]
+MethodNodes = Annotated[
+    str, Field(pattern=r"^(nsu=[^;]+;)?[isgb]=.+ (nsu=[^;]+;)?[isgb]=.+$", max_length=1000)
+]
+"""``<object> <method>``, both as files write nodes."""
+
+
 class Mapping(Strict):
     """Nodes → tag paths. Placeholders in braces stand for the same text on both sides."""
 
@@ -408,6 +415,13 @@ class Mapping(Strict):
         "",
         pattern=DEADBAND,
         description="Least change that is sent: in the source's unit, or `2 %` of its range",
+    )
+    automatic: bool = Field(
+        default=False,
+        description="For a rule: nodes it takes later are bound by themselves, not only told",
+    )
+    writable_by: tuple[Role, ...] = Field(
+        (), description="Roles that may write these nodes; nobody when left out. Not for rules"
     )
 
 
@@ -439,12 +453,26 @@ class Endpoint(Strict):
     spares: tuple[str, ...] = Field((), description="Addresses of redundant servers")
     redundancy: Literal["cold", "warm", "hot"] = "cold"
     events: tuple[str, ...] = Field((), description="Notifiers: nsu=<URI>;… or i=2253")
+    callable_by: dict[MethodNodes, tuple[Role, ...]] = Field(
+        default={},
+        description="`<object> <method>` → roles that may call it; nobody when left out",
+    )
     heartbeat: str = Field(
         "",
         pattern=r"^$|^(nsu=[^;]+;)?[isgb]=.+$",
         description="Node of the device behind the server that changes while the device lives",
     )
     heartbeat_within: Duration = Field(60.0, description="It changes at least this often")
+    reverse: bool = Field(
+        default=False,
+        description="The server connects to the gateway, which listens (PARKTWIN_OPCUA_REVERSE)",
+    )
+    rules_every: Duration = Field(
+        3600.0,
+        ge=0,
+        description="How often rules of `map` are looked at again for nodes added since; "
+        "`0 s`: only when somebody asks",
+    )
     map: tuple[Mapping, ...] = ()
 
 
