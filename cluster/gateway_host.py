@@ -118,7 +118,7 @@ class GatewayHost(GatewayHands):
         """Start, if that has not happened; the process id."""
         async with self._starting:
             if not self._started:
-                self._configs = {c.id: c for c in self._still_ours()}
+                self._configs.update({c.id: c for c in self._still_ours()})
                 await self._gateway.start(self._configs.values())
                 self._started = True
         return os.getpid()
