@@ -35,10 +35,13 @@ class ControlDesk:
     ----------
     live
         The running park.
+    beside
+        Whether who asks sits at the service's own machine, over no proxy. There is no login yet
+        that could tell others apart.
     """
 
-    def __init__(self, live: LivePark) -> None:
-        self._live, self._store = live, live.store
+    def __init__(self, live: LivePark, *, beside: bool) -> None:
+        self._live, self._store, self._beside = live, live.store, beside
 
     async def write(
         self, endpoint: str, tag: str, value: Given, actor: Actor, *, dry_run: bool
@@ -131,6 +134,11 @@ class ControlDesk:
 
     async def _config(self, endpoint: str) -> EndpointConfig:
         """The endpoint as the park file has it now; what a gateway was told may be older."""
+        if not self._beside:
+            raise Refused(
+                "writes and calls are taken on the service's own machine only, over no proxy",
+                "there is no login yet that could tell who asks: use `parktwin endpoint` there",
+            )
         live = self._live
         known = await asyncio.to_thread(self._store.endpoints, live.id)
         rows = list(live.dictionary.open.values())

@@ -96,7 +96,10 @@ class AuditQuery:
 
 
 class Control(Protocol):
-    """Writes, calls, and the trail of everything that people changed."""
+    """Writes, calls, and the trail of everything that people changed.
+
+    `beside`: asked on the service's own machine, over no proxy; all else is refused.
+    """
 
     async def endpoint_write(
         self,
@@ -108,6 +111,7 @@ class Control(Protocol):
         role: str,
         *,
         dry_run: bool,
+        beside: bool,
     ) -> ControlOutcome:
         """Write a value; `Refused` unless the park file allows it for that tag and role."""
 
@@ -121,6 +125,7 @@ class Control(Protocol):
         role: str,
         *,
         dry_run: bool,
+        beside: bool,
     ) -> ControlOutcome:
         """Call a method; `Refused` unless the park file allows it for that method and role."""
 

@@ -33,9 +33,10 @@ class ControlService(ABC):
         role: str,
         *,
         dry_run: bool,
+        beside: bool,
     ) -> ControlOutcome:
         """Write a value to the node of a tag."""
-        desk, actor = ControlDesk(self._park(park)), Actor(name=who, role=role)
+        desk, actor = ControlDesk(self._park(park), beside=beside), Actor(name=who, role=role)
         return await desk.write(endpoint, tag, value, actor, dry_run=dry_run)
 
     async def endpoint_call(
@@ -48,9 +49,10 @@ class ControlService(ABC):
         role: str,
         *,
         dry_run: bool,
+        beside: bool,
     ) -> ControlOutcome:
         """Call a method of a server."""
-        desk, actor = ControlDesk(self._park(park)), Actor(name=who, role=role)
+        desk, actor = ControlDesk(self._park(park), beside=beside), Actor(name=who, role=role)
         return await desk.call(endpoint, method, arguments, actor, dry_run=dry_run)
 
     async def audit(self, query: AuditQuery) -> AuditPage:

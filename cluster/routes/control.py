@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
@@ -11,7 +11,6 @@ from cluster.routes.alarms import Body, Who
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
 from cluster.routes.ingest import comes_from_beside
-from models.errors import Refused
 
 Role = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$", description="Role in which one acts, as stated")
@@ -42,52 +41,54 @@ class CallBody(Body):
     dry_run: bool = False
 
 
-async def beside(request: Request) -> None:
-    """Take orders from this machine only, and over no proxy: there is no login yet.
-
-    Raises
-    ------
-    Refused
-        For everybody else.
-    """
-    if not comes_from_beside(request):
-        raise Refused(
-            "writes and calls are taken from the service's own machine only, over no proxy",
-            "there is no login yet that could tell who asks: run `parktwin endpoint write` there",
-        )
-
-
 def control_router(control: Control) -> APIRouter:
     """Build the routes of writes, calls and the audit trail."""
     router = APIRouter(responses=ERRORS)
-    here = [Depends(beside)]
     done: dict[int | str, dict[str, object]] = {200: {"model": shape(ControlOutcome)}}
 
     @router.post(
         "/parks/{park}/endpoints/{endpoint}/write",
-        dependencies=here, responses=done, tags=["control"],
+        responses=done, tags=["control"],
     )  # fmt: skip
-    async def write(park: str, endpoint: str, body: WriteBody) -> Response:
+    async def write(request: Request, park: str, endpoint: str, body: WriteBody) -> Response:
         """Write a value to the PLC, and read it back; 403 unless allowed for that tag and role.
 
-        `dry_run` tells what would be written. Every attempt is in the audit trail.
+        Taken from the service's own machine only, over no proxy: there is no login yet, and `by`
+        and `role` are as stated. `dry_run` tells what would be written. Every attempt is in the
+        audit trail.
         """
         found = await control.endpoint_write(
-            park, endpoint, body.tag, body.value, body.by, body.role, dry_run=body.dry_run
+            park,
+            endpoint,
+            body.tag,
+            body.value,
+            body.by,
+            body.role,
+            dry_run=body.dry_run,
+            beside=comes_from_beside(request),
         )
         return answer(found)
 
     @router.post(
         "/parks/{park}/endpoints/{endpoint}/call",
-        dependencies=here, responses=done, tags=["control"],
+        responses=done, tags=["control"],
     )  # fmt: skip
-    async def call(park: str, endpoint: str, body: CallBody) -> Response:
+    async def call(request: Request, park: str, endpoint: str, body: CallBody) -> Response:
         """Call a method of the server; 403 unless allowed for that method and role.
 
-        `dry_run` tells what would be called. Every attempt is in the audit trail.
+        Taken from the service's own machine only, over no proxy: there is no login yet, and `by`
+        and `role` are as stated. `dry_run` tells what would be called. Every attempt is in the
+        audit trail.
         """
         found = await control.endpoint_call(
-            park, endpoint, body.method, body.arguments, body.by, body.role, dry_run=body.dry_run
+            park,
+            endpoint,
+            body.method,
+            body.arguments,
+            body.by,
+            body.role,
+            dry_run=body.dry_run,
+            beside=comes_from_beside(request),
         )
         return answer(found)
 
