@@ -436,9 +436,24 @@ def _endpoints(context: Context) -> Iterator[Finding]:
                 message=f"'{endpoint.gateway}' is the name of a gateway of the service itself",
                 suggestion="leave it out, or name the gateway in the plant, like hall-2",
             )
+        yield from _control(path, endpoint)
         yield from _security(path, endpoint)
         if endpoint.publishing <= 0 or endpoint.sampling < 0:
             yield Finding(path=(*path, "publishing"), message="a publishing interval of 0 s")
+
+
+def _control(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
+    """Writes and calls go from the service: a gateway in a plant takes none."""
+    if not endpoint.gateway:
+        return
+    named = [("map", row, "writable_by") for row, m in enumerate(endpoint.map) if m.writable_by]
+    methods = [("callable_by",)] if endpoint.callable_by else []
+    for where in (*named, *methods):
+        yield Finding(
+            path=(*path, *where),
+            message=f"gateway '{endpoint.gateway}' in the plant writes and calls nothing",
+            suggestion="leave it out, or have the service read this endpoint (no `gateway`)",
+        )
 
 
 def _security(path: Path, endpoint: Endpoint) -> Iterator[Finding]:
@@ -463,9 +478,15 @@ def _mappings(context: Context) -> Iterator[Finding]:
     for number, endpoint in enumerate(context.spec.endpoints):
         of_node: dict[tuple[str, str], Path] = {}
         for row, mapping in enumerate(endpoint.map):
-            if is_rule(mapping):
-                continue
             path: Path = ("endpoints", number, "map", row)
+            if is_rule(mapping):
+                if mapping.writable_by:
+                    yield Finding(
+                        path=(*path, "writable_by"),
+                        message="a rule cannot say who may write: it takes nodes nobody has named",
+                        suggestion="map the nodes that may be written without * and `auto`",
+                    )
+                continue
             try:
                 made = tuple(expand(context.spec.id, endpoint.id, mapping, catalogue))
             except InputError as error:
