@@ -9,20 +9,9 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
+from connectors.eu_codes import CODES, unit_of_id
 from models.units import DIMENSION_OF_UNIT
 
-_CODES: Final[Mapping[str, str]] = {
-    "WTT": "W", "KWT": "kW", "MAW": "MW", "A90": "GW",
-    "WHR": "Wh", "KWH": "kWh", "MWH": "MWh", "GWH": "GWh", "JOU": "J", "KJO": "kJ", "3B": "MJ",
-    "GV": "GJ", "D46": "VA", "KVA": "kVA", "MVA": "MVA", "D44": "var", "KVR": "kvar",
-    "MAR": "Mvar", "K3": "kvarh", "VLT": "V", "KVT": "kV", "AMP": "A", "4K": "mA", "B22": "kA",
-    "SEC": "s", "C26": "ms", "MIN": "min", "HUR": "h", "DAY": "d", "MTR": "m", "MMT": "mm",
-    "CMT": "cm", "KMT": "km", "MTQ": "m3", "LTR": "l", "KGM": "kg", "GRM": "g", "TNE": "t",
-    "MQH": "m3/h", "MQS": "m3/s", "G51": "l/s", "L2": "l/min", "E93": "kg/h", "4M": "mg/h",
-    "E18": "t/h", "CEL": "degC", "KEL": "K", "FAH": "degF", "BAR": "bar", "KPA": "kPa",
-    "PAL": "Pa", "MPA": "MPa", "MBR": "mbar", "D54": "W/m2", "P1": "%", "C16": "mm/s",
-    "MTS": "m/s", "M1": "mg/L", "HTZ": "Hz", "RPM": "rpm", "C62": "1", "DD": "deg",
-}  # fmt: skip
 _SPELLINGS: Final[Mapping[str, str]] = {
     "c": "degC", "°c": "degC", "degc": "degC", "oc": "degC", "do c": "degC", "deg c": "degC",
     "celsius": "degC", "degree celsius": "degC", "m³/h": "m3/h", "m3/gio": "m3/h", "m³": "m3",
@@ -47,10 +36,9 @@ _BRACKETED: Final = re.compile(
 
 def unit_of(text: str, unit_id: int | None = None) -> str:
     """Unit in our spelling; the text itself where it is none we know, empty where there is none."""
-    if unit_id is not None and 0 < unit_id < 2**32:
-        code = unit_id.to_bytes(4, "big").lstrip(b"\0").decode("ascii", "replace")
-        if code in _CODES:
-            return _CODES[code]
+    coded = unit_of_id(unit_id)
+    if coded:
+        return coded
     plain = unicodedata.normalize("NFC", text.strip())
     if plain in DIMENSION_OF_UNIT:
         return "degC" if plain == "°C" else _plain_powers(plain)
@@ -62,7 +50,7 @@ def unit_in(description: str) -> str:
     for first, last in _BRACKETED.findall(unicodedata.normalize("NFC", description.strip())):
         found = first or last
         unit = unit_of(found)
-        if unit in DIMENSION_OF_UNIT or unit in _CODES.values():
+        if unit in DIMENSION_OF_UNIT or unit in CODES.values():
             return unit
     return ""
 

@@ -13,39 +13,13 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
+from connectors.eu_codes import NAMESPACE, unit_id
+from connectors.held import Held
 from connectors.plant.ids import OBJECTS, moment, named, node_id, numbered, status
 from connectors.plant.layout import NodePlan
 from connectors.plant.wire import Frame
 from models.errors import InputError
 from twin.samples import from_us
-
-EU_NAMESPACE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
-_CEFACT: Final = {
-    "kW": "KWT",
-    "MW": "MAW",
-    "W": "WTT",
-    "kvar": "KVR",
-    "Mvar": "MAR",
-    "kWh": "KWH",
-    "MWh": "MWH",
-    "kvarh": "K3",
-    "kV": "KVT",
-    "V": "VLT",
-    "A": "AMP",
-    "degC": "CEL",
-    "s": "SEC",
-    "min": "MIN",
-    "mm/s": "C16",
-    "W/m2": "D54",
-    "%": "P1",
-    "t": "TNE",
-    "m3": "MTQ",
-    "m3/h": "MQH",
-    "mg/L": "M1",
-    "t/h": "E18",
-    "bar": "BAR",
-}
-"""Common codes of UN/CEFACT recommendation 20; EUInformation carries them as big-endian text."""
 
 _ANALOG: Final = numbered(ObjectIds.AnalogUnitType)
 _DISCRETE: Final = numbered(ObjectIds.MultiStateDiscreteType)
@@ -68,16 +42,6 @@ CASTS: Final[dict[str, Callable[[float], float | int | bool]]] = {
     "Boolean": bool,
 }
 """How a number becomes a value of a built-in type; a 32-bit counter wraps as in a real PLC."""
-
-
-class Held(ua.DataValue):
-    """A data value that is never changed after it was made.
-
-    asyncua copies each value deeply per monitored item; a value nobody changes need not be copied.
-    """
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "Held":
-        return self
 
 
 @dataclass(slots=True)
@@ -212,11 +176,10 @@ def _variable_attributes(
 
 
 def _units(unit: str) -> ua.Variant:
-    code = _CEFACT.get(unit, "")
     shown = unit.replace("degC", "°C").replace("m3", "m³").replace("m2", "m²")
     made = ua.EUInformation(
-        NamespaceUri=EU_NAMESPACE,
-        UnitId=int.from_bytes(code.encode(), "big") if code else -1,
+        NamespaceUri=NAMESPACE,
+        UnitId=unit_id(unit),
         DisplayName=ua.LocalizedText(shown),
         Description=ua.LocalizedText(unit),
     )

@@ -12,10 +12,12 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
+from connectors.eu_codes import NAMESPACE
+from connectors.held import Held
 from connectors.plant.ids import OBJECTS, moment, named, numbered, status
 from connectors.twin_server.plan import FEED, FORECAST, PARK, FigurePlan, ObjectPlan, SpacePlan
 from connectors.twin_server.quality import is_bad
-from connectors.twin_server.units import NAMESPACE, unit_id, unit_name
+from connectors.twin_server.units import eu_id, eu_name
 from models.errors import Conflict
 from twin.label import NO_LABEL, Label
 from twin.samples import from_us
@@ -33,16 +35,6 @@ HAS_PROPERTY: Final = numbered(ObjectIds.HasProperty)
 _DOUBLE: Final = numbered(ObjectIds.Double)
 _TEXT: Final = numbered(ObjectIds.String)
 _SAMPLING_MS: Final = 1000.0
-
-
-class Held(ua.DataValue):
-    """A data value that is never changed after it was made.
-
-    asyncua copies each value deeply per monitored item; a value nobody changes need not be copied.
-    """
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "Held":
-        return self
 
 
 @dataclass(slots=True)
@@ -284,8 +276,8 @@ def _read_only(
 def _units(unit: str) -> ua.Variant:
     made = ua.EUInformation(
         NamespaceUri=ua.String(NAMESPACE),
-        UnitId=ua.Int32(unit_id(unit)),
+        UnitId=ua.Int32(eu_id(unit)),
         DisplayName=text(unit, ""),
-        Description=text(unit_name(unit)),
+        Description=text(eu_name(unit)),
     )
     return ua.Variant(made, ua.VariantType.ExtensionObject)

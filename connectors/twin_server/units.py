@@ -1,53 +1,60 @@
-"""Units of figures as OPC UA's EUInformation: the common code of UN/CEFACT Recommendation 20."""
+"""Units of figures as OPC UA's EUInformation: what they are called, and their number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-NAMESPACE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
-NO_CODE: Final = -1
-"""UnitId of a unit the recommendation does not know (OPC 10000-8, 5.6.4.3)."""
+from connectors.eu_codes import unit_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A unit: its common code (empty where there is none), and its name."""
+    """A unit of figures.
 
-    code: str
+    Parameters
+    ----------
+    name
+        What it is called.
+    coded
+        The unit whose code it has, in the spelling of `CODES`.
+    """
+
     name: str
+    coded: str = ""
 
 
 UNITS: Final[Mapping[str, Unit]] = MappingProxyType(
     {
-        "W": Unit(code="WTT", name="watt"),
-        "kW": Unit(code="KWT", name="kilowatt"),
-        "MW": Unit(code="MAW", name="megawatt"),
-        "kVA": Unit(code="KVA", name="kilovolt ampere"),
-        "MVA": Unit(code="MVA", name="megavolt ampere"),
-        "kWh": Unit(code="KWH", name="kilowatt hour"),
-        "MWh": Unit(code="MWH", name="megawatt hour"),
-        "A": Unit(code="AMP", name="ampere"),
-        "°C": Unit(code="CEL", name="degree Celsius"),
-        "%": Unit(code="P1", name="percent"),
-        "min": Unit(code="MIN", name="minute"),
-        "/h": Unit(code="H10", name="reciprocal hour"),
-        "m³/h": Unit(code="MQH", name="cubic metre per hour"),
-        "kgCO₂e/h": Unit(code="E93", name="kilogram of CO2 equivalent per hour"),
-        "tCO₂e": Unit(code="TNE", name="tonne of CO2 equivalent"),
-        "kWh/pc": Unit(code="", name="kilowatt hour per piece"),
-        "MVND": Unit(code="", name="million Vietnamese dong"),
+        "W": Unit(name="watt", coded="W"),
+        "kW": Unit(name="kilowatt", coded="kW"),
+        "MW": Unit(name="megawatt", coded="MW"),
+        "kVA": Unit(name="kilovolt ampere", coded="kVA"),
+        "MVA": Unit(name="megavolt ampere", coded="MVA"),
+        "kWh": Unit(name="kilowatt hour", coded="kWh"),
+        "MWh": Unit(name="megawatt hour", coded="MWh"),
+        "A": Unit(name="ampere", coded="A"),
+        "°C": Unit(name="degree Celsius", coded="degC"),
+        "%": Unit(name="percent", coded="%"),
+        "min": Unit(name="minute", coded="min"),
+        "d": Unit(name="day", coded="d"),
+        "/h": Unit(name="reciprocal hour", coded="1/h"),
+        "m³/h": Unit(name="cubic metre per hour", coded="m3/h"),
+        "kgCO₂e/h": Unit(name="kilogram of CO2 equivalent per hour", coded="kg/h"),
+        "tCO₂e": Unit(name="tonne of CO2 equivalent", coded="t"),
+        "kWh/pc": Unit(name="kilowatt hour per piece"),
+        "MVND": Unit(name="million Vietnamese dong"),
     }
 )
 
 
-def unit_id(unit: str) -> int:
-    """EUInformation's UnitId: the common code read as a big-endian number, -1 without a code."""
+def eu_id(unit: str) -> int:
+    """UnitId of a unit of figures; -1 without a code."""
     known = UNITS.get(unit)
-    return int.from_bytes(known.code.encode(), "big") if known and known.code else NO_CODE
+    return unit_id(known.coded if known else "")
 
 
-def unit_name(unit: str) -> str:
+def eu_name(unit: str) -> str:
     """What a unit is called; the unit itself where it has no name here."""
     known = UNITS.get(unit)
     return known.name if known else unit

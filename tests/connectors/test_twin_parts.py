@@ -14,12 +14,13 @@ from twin_floor import AT_US, PARK, SPECS
 
 from cluster.twin_feed import Paces, TwinFeed, alarm_of, forecasts_of, modes_of
 from cluster.wire import to_json
+from connectors.eu_codes import CODES, unit_id, unit_of_id
 from connectors.twin_server.alarms import SEVERITY, changed, event_of
 from connectors.twin_server.guard import Chunks
 from connectors.twin_server.plan import FORECASTS, plan_space
 from connectors.twin_server.quality import Link, status_of
 from connectors.twin_server.settings import refuse_open
-from connectors.twin_server.units import UNITS, unit_id
+from connectors.twin_server.units import UNITS, eu_id
 from models.errors import Conflict, InputError, Refused
 from twin.alarms import Alarm, AlarmState, Priority
 from twin.figure_kinds import FIGURE_KINDS
@@ -66,10 +67,17 @@ def test_a_quality_becomes_the_status_the_standard_has_for_it(
 
 def test_units_carry_the_numbers_of_the_un_codes():
     # OPC 10000-8: the characters of the code as bytes, big-endian; "MMT" is 5066068 there.
-    assert unit_id("MW") == struct.unpack(">I", b"\0MAW")[0] == 5062999
-    assert unit_id("/h") == 4731184
-    assert unit_id("%") == 20529
-    assert unit_id("MVND") == unit_id("never heard of") == -1
+    assert eu_id("MW") == struct.unpack(">I", b"\0MAW")[0] == 5062999
+    assert eu_id("/h") == 4731184
+    assert eu_id("%") == 20529
+    assert eu_id("MVND") == eu_id("never heard of") == -1
+
+
+def test_a_unit_has_one_code_and_a_code_one_unit():
+    assert [unit_of_id(unit_id(unit)) for unit in CODES.values()] == list(CODES.values())
+    assert len(set(CODES.values())) == len(CODES)
+    assert {one.coded for one in UNITS.values()} <= {"", *CODES.values()}
+    assert unit_of_id(None) == unit_of_id(-1) == unit_of_id(2**40) == ""
 
 
 def test_every_unit_of_every_figure_is_known():
