@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import cast
 
-from connectors.opcua.config import EndpointConfig, Item
+from connectors.opcua.config import EndpointConfig, Item, Notifier
 
 
 def plain_of(config: EndpointConfig) -> dict[str, object]:
@@ -27,9 +27,10 @@ def config_from(plain: Mapping[str, object]) -> EndpointConfig:
     """
     callable_by = cast("list[tuple[str, list[str]]]", plain.get("callable_by", []))
     items = cast("list[dict[str, object]]", plain["items"])
+    events = cast("list[dict[str, object]]", plain.get("events", []))
     made = dict(plain) | {
         "spares": tuple(cast("list[str]", plain.get("spares", []))),
-        "events": tuple(cast("list[str]", plain.get("events", []))),
+        "events": tuple(Notifier(**one) for one in events),  # type: ignore[arg-type]
         "callable_by": tuple((node, frozenset(roles)) for node, roles in callable_by),
         "items": tuple(_item(item) for item in items),
     }

@@ -3,10 +3,11 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.errors import InputError
+from twin.notifiers import is_notifier
 from twin.parkfile.schema import Endpoint
 from twin.tags import TagRow
 
@@ -62,6 +63,14 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notifier:
+    """A node whose events are taken, as files write nodes, and the tag they are stored under."""
+
+    tag: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """What a mapping asks for its nodes; None takes the endpoint's."""
 
@@ -104,7 +113,7 @@ class EndpointConfig:
         ``cold``: a spare is asked when the first is lost; ``warm``: a session to it is kept open;
         ``hot``: it is subscribed too, and what both tell is stored once.
     events
-        Notifiers whose events are taken, as files write nodes (``i=2253`` is the server itself).
+        Notifiers whose events are taken (``i=2253`` is the server itself).
     callable_by
         Methods (``<object> <method>``, as files write nodes) and the roles that may call them; by
         default none.
@@ -138,7 +147,7 @@ class EndpointConfig:
     bridge_s: float = 10.0
     spares: tuple[str, ...] = ()
     redundancy: str = "cold"
-    events: tuple[str, ...] = ()
+    events: tuple[Notifier, ...] = ()
     callable_by: tuple[tuple[str, frozenset[str]], ...] = ()
     heartbeat: str = ""
     heartbeat_s: float = 60.0
@@ -163,6 +172,12 @@ class EndpointConfig:
                         "write it like opc.tcp://10.0.4.21:4840, without user and password",
                         field_,
                     )
+        if self.poll and self.events:
+            raise InputError(
+                "an endpoint that is polled tells no events",
+                "leave the notifiers out, or subscribe",
+                "events",
+            )
         if self.redundancy not in REDUNDANCIES:
             raise InputError(f"{self.redundancy!r}", f"one of {REDUNDANCIES}", "redundancy")
         self._check_security()
@@ -257,7 +272,7 @@ def check_login(config: EndpointConfig) -> None:
 
 
 def endpoint_config(
-    endpoint: Endpoint, rows: Iterable[TagRow], *, url: str | None = None
+    endpoint: Endpoint, rows: Sequence[TagRow], *, url: str | None = None
 ) -> EndpointConfig:
     """Configuration of a park file's endpoint.
 
@@ -288,7 +303,7 @@ def endpoint_config(
         bridge_s=endpoint.bridge,
         spares=endpoint.spares,
         redundancy=endpoint.redundancy,
-        events=endpoint.events,
+        events=notifiers_of(rows, endpoint.id),
         heartbeat=endpoint.heartbeat,
         heartbeat_s=endpoint.heartbeat_within,
         items=items_of(rows, endpoint.id, rates),
@@ -316,6 +331,8 @@ def items_of(
         b = row.binding
         if b.endpoint != endpoint or row.valid_to_us is not None or not b.identifier:
             continue
+        if is_notifier(b):
+            continue
         rate = next((r for p, r in (rates or {}).items() if p.fullmatch(b.node)), Rate())
         found.append(
             Item(
@@ -331,6 +348,15 @@ def items_of(
             )
         )
     return tuple(found)
+
+
+def notifiers_of(rows: Iterable[TagRow], endpoint: str) -> tuple[Notifier, ...]:
+    """Notifiers of one endpoint, from open rows of the tag dictionary."""
+    return tuple(
+        Notifier(tag=row.tag, node=row.binding.node)
+        for row in rows
+        if row.binding.endpoint == endpoint and row.valid_to_us is None and is_notifier(row.binding)
+    )
 
 
 def rate_of(deadband: str) -> Rate:

@@ -142,7 +142,7 @@ class Judge:
             told=False,
         )
 
-    def lost_message(self, _: int, cause: str) -> None:
+    def lost_message(self, cause: str) -> None:
         """What the server sent since the last row told cannot be vouched for."""
         self._telling.lost_message(cause)
         if self.outage is not None:

@@ -98,6 +98,30 @@ class Rows:
         self.columns.text_end[self.texts] = start + len(text)
         self.texts += 1
 
+    def put(
+        self,
+        *,
+        tag: int,
+        at_us: int,
+        server_us: int,
+        seen_us: int,
+        value: float | None,
+        text: bytes,
+        status: int = 0,
+    ) -> None:
+        """Append one row with a text (UTF-8); there must be room for it.
+
+        Times in microseconds; `server_us` may be `NO_TIME`.
+        """
+        self.reserve(1, len(text))
+        of, n = self.columns, self._n
+        of.tag[n], of.status[n] = tag, status
+        of.at[n], of.server_at[n], of.seen_at[n] = at_us, server_us, seen_us
+        of.value[n], of.exact[n] = np.nan if value is None else value, 0
+        of.flag[n] = NO_VALUE if value is None else 0
+        self.put_text(n, text)
+        self.wrote(1, self.texts)
+
     def drain(self) -> pa.RecordBatch:
         """Everything as one sample batch; the buffer is empty afterwards."""
         n = self._n

@@ -37,7 +37,7 @@ from connectors.clock import ParkClock, wall_us
 from connectors.coverage import CoverageRow
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.decode import Decoder, warm
-from connectors.opcua.events import EventSink, Notifiers, no_events
+from connectors.opcua.events import Notifiers
 from connectors.opcua.frozen import CAUSE, FrozenWatch
 from connectors.opcua.hooks import heed, is_open
 from connectors.opcua.intake import Intake
@@ -100,8 +100,6 @@ class Source:
     keep
         File for session and sequence numbers, so that the next process can take them up; None
         keeps them in this process only.
-    on_event
-        Takes the events of the endpoint's notifiers.
     """
 
     def __init__(
@@ -116,7 +114,6 @@ class Source:
         known: tuple[str, str] | None = None,
         absent: str = "gateway was not running",
         keep: Path | None = None,
-        on_event: EventSink = no_events,
     ) -> None:
         self.config = config
         self.settings = settings or SourceSettings()
@@ -131,11 +128,12 @@ class Source:
         self._publisher = Publisher(
             take=lambda message, body: self._subscriptions.take(message, body),
             heard=lambda: self._telling.heard(),
-            lost=lambda subscription, cause: self._judge.lost_message(subscription, cause),
+            lost=lambda _, cause: self._subscriptions.lost(cause),
             ended=lambda cause: self._subscriptions.end(cause),
             timeout_s=self.settings.timeout_s,
         )
         self._frozen_watch = FrozenWatch(config, self.settings.frozen_s)
+        self._notifiers = Notifiers(config, self.rows, park_now)
         self._telling = Telling(
             config,
             self.settings.coverage_s,
@@ -144,6 +142,7 @@ class Source:
             pace=self._pace,
             publisher=self._publisher,
             frozen_watch=self._frozen_watch,
+            notifiers=self._notifiers,
             park_now=park_now,
             wake=wake,
             covered_us=covered_us,
@@ -185,7 +184,7 @@ class Source:
             telling=self._telling,
             judge=self._judge,
             keeping=self._keeping,
-            notifiers=Notifiers(config.events, on_event),
+            notifiers=self._notifiers,
             now_us=park_now,
             connected=self._connected,
         )

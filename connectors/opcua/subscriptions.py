@@ -24,7 +24,7 @@ from connectors.opcua.recovery import transfer
 from connectors.opcua.session import Identity, Opened, read_limits
 from connectors.opcua.supervision import SourceSettings
 from connectors.opcua.telling import Telling
-from connectors.opcua.wire import Content, Notification
+from connectors.opcua.wire import Content, Notification, Part
 from models.errors import Unavailable
 
 
@@ -118,6 +118,8 @@ class Subscriptions:
         self._connected()
         if since is not None:
             self._judge.returned(since, monitor, then, kept=bool(going_on), how=how)
+            if not going_on:
+                self._notifiers.missed(since[1], self._telling.heard_us, how)
             self._telling.resumes += bool(going_on)
         await self._keeping.keep(client, identity, monitor)
 
@@ -166,7 +168,8 @@ class Subscriptions:
     def take(self, message: Notification, body: Bytes) -> bool:
         """Put the values of a message into the columns; false when they find no room now."""
         self._judge.was_silent(self._telling.monitor)
-        count = sum(part.count for part in message.parts if part.content is Content.DATA)
+        rows = (Content.DATA, Content.EVENTS)
+        count = sum(part.count for part in message.parts if part.content in rows)
         if count > self._intake.rows.room and len(self._intake.rows):
             self._judge.full()
             self._intake.wake()
@@ -182,8 +185,22 @@ class Subscriptions:
                 name = ua.StatusCode(ua.UInt32(code)).name
                 self.end(f"the server ended the subscription ({name})")
             elif part.content is Content.EVENTS:
-                self._notifiers.take(part, body)
+                self._take_events(part, body)
         return True
+
+    def _take_events(self, part: Part, body: Bytes) -> None:
+        taken, overflows = self._notifiers.taken, self._notifiers.overflows
+        self._notifiers.take(part, body)
+        self._decoder.overflows += self._notifiers.overflows - overflows
+        self._pace.count(time.monotonic(), self._notifiers.taken - taken)
+        self._intake.wake()
+
+    def lost(self, cause: str) -> None:
+        """A message is lost for good: values may be had from history, events may not."""
+        covered_us = self._telling.ledger.covered_us
+        self._judge.lost_message(cause)
+        self._notifiers.missed(covered_us, self._telling.heard_us, cause)
+        self._notifiers.stale = bool(self._notifiers)
 
     def drained(self) -> None:
         """The rows left the columns: there is room again."""
@@ -208,9 +225,12 @@ class Subscriptions:
         await self._regulate(monitor)
         held_up = publisher.stalled and not publisher.paused
         allowed_s = 2 * monitor.silence_s + self._settings.silence_s
-        if monitor.accepted and not held_up and now - telling.heard_at > allowed_s:
+        asked = monitor.accepted or self._notifiers
+        if asked and not held_up and now - telling.heard_at > allowed_s:
             raise Unavailable(f"the subscription is silent for {now - telling.heard_at:.0f} s")
         await monitor.retry(now)
+        if self._notifiers.stale:
+            await self._notifiers.refresh(client)
         publisher.fit(self._pace.round_trip_s.value or 0.0, monitor.publishing_ms / 1000.0)
         self._judge.begin(monitor, now)
         if monitor.accepted != self._keeping.items and telling.identity is not None:

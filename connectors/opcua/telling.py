@@ -8,6 +8,7 @@ from typing import Final
 from connectors.clock import ParkClock, wall_us
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.decode import Decoder
+from connectors.opcua.events import Notifiers
 from connectors.opcua.frozen import CAUSE, FrozenWatch
 from connectors.opcua.ledger import Ledger
 from connectors.opcua.monitor import Monitor
@@ -32,7 +33,7 @@ class Telling:
         The endpoint.
     coverage_s
         A coverage row at least this often [s].
-    rows, decoder, pace, publisher, frozen_watch
+    rows, decoder, pace, publisher, frozen_watch, notifiers
         Parts of the source that are told about.
     park_now
         Park clock.
@@ -52,6 +53,7 @@ class Telling:
         pace: Pace,
         publisher: Publisher,
         frozen_watch: FrozenWatch,
+        notifiers: Notifiers,
         park_now: ParkClock,
         wake: Callable[[], None],
         covered_us: int | None,
@@ -59,6 +61,7 @@ class Telling:
         self._config, self._coverage_s = config, coverage_s
         self._rows, self._decoder, self._pace = rows, decoder, pace
         self._publisher, self._frozen_watch, self._park_now = publisher, frozen_watch, park_now
+        self._notifiers = notifiers
         self.state, self.cause = EndpointState.CONNECTING, ""
         self._since_us = wall_us()
         self.new = covered_us is None
@@ -232,7 +235,7 @@ class Telling:
         """Where this endpoint stands."""
         now, monitor = time.monotonic(), self.monitor
         connected = self.state is EndpointState.CONNECTED
-        rejected = dict(self._decoder.unsupported)
+        rejected = {**self._decoder.unsupported, **self._notifiers.refused}
         if monitor is not None:
             rejected |= {r.item.node: r.reason for r in monitor.refused.values()}
         lag_us = self._pace.lag_us.value

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster import bindings
+from cluster.config_json import config_from, plain_of
 from cluster.ports import EndpointSpec
-from connectors.opcua.config import EndpointConfig, endpoint_config
+from connectors.opcua.config import EndpointConfig, Notifier, endpoint_config
 from connectors.opcua.nodes import resolve, split_node, written
 from models.errors import InputError, NotFound
+from twin.notifiers import notifiers
 from twin.parkfile.schema import Endpoint
 from twin.tags import Binding, TagRow
 
@@ -84,6 +86,11 @@ def test_a_park_files_endpoint_gets_its_own_open_rows_and_sampling_rules():
         _row(2, "plc", "s=P01.Temp"),
         _row(3, "other", "s=P01.Power"),
         TagRow(tag=4, binding=_row(4, "plc", "s=Old").binding, valid_from_us=0, valid_to_us=5),
+        *(
+            TagRow(tag=5 + n, binding=binding, valid_from_us=0)
+            for n, endpoint_id in enumerate(("plc", "other"))
+            for binding in notifiers("p", endpoint_id, endpoint.events)
+        ),
     ]
     config = endpoint_config(endpoint, rows, url="opc.tcp://127.0.0.1:50001")
     assert config.url == "opc.tcp://127.0.0.1:50001"
@@ -94,7 +101,9 @@ def test_a_park_files_endpoint_gets_its_own_open_rows_and_sampling_rules():
     assert config.intervals_of(temperature) == (1000.0, 500.0)
     assert (power.deadband, power.deadband_percent, temperature.deadband) == (2.0, True, 0.0)
     assert config.queue_for(100.0) == 300
-    assert (config.redundancy, config.events) == ("warm", ("i=2253",))
+    server = Notifier(tag=5, node="nsu=http://opcfoundation.org/UA/;i=2253")
+    assert (config.redundancy, config.events) == ("warm", (server,))
+    assert config_from(json.loads(json.dumps(plain_of(config)))) == config
     assert config.spares == ("opc.tcp://10.0.0.6:4840",)
 
 

@@ -18,7 +18,7 @@ from floor_receiver import Receiver, until
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.report import EndpointState
-from connectors.opcua.source import Source, SourceSettings
+from connectors.opcua.source import SourceSettings
 from twin.coverage import RECOVERED
 
 pytestmark = [
@@ -602,25 +602,3 @@ async def test_a_value_too_large_for_any_message_harms_no_other(plc, tmp_path, m
         await until(lambda: receiver.values(2)[-1] == 5.0)
         assert "array" in of(held).rejected["nsu=urn:a;s=Huge"]
         assert (of(held).requested, of(held).accepted) == (2, 1)
-
-
-async def test_events_of_a_notifier_come_with_their_condition(plc, tmp_path):
-    receiver, events = Receiver(), []
-    await added(plc)
-    config = endpoint(plc.url, events=("i=2253",))
-    source = Source(config, settings=QUICK, on_event=events.append)
-    generator = await plc.server.get_event_generator()
-    source.start()
-    try:
-        await until(lambda: source.status().delivering)
-        generator.event.Severity = 700
-        await generator.trigger(message="Áp suất cao")
-        await until(lambda: events)
-    finally:
-        await source.stop()
-    assert not receiver.samples
-    (event,) = events
-    assert (event.text, event.severity, event.notifier) == ("Áp suất cao", 700, "i=2253")
-    assert event.kind == "nsu=http://opcfoundation.org/UA/;i=2041"
-    assert event.at_us is not None
-    assert event.active is None
