@@ -1,9 +1,7 @@
-"""What all tests share: where their files lie, where a skip is a failure, and free ports."""
+"""What all tests share: where their files lie, their order, and where a skip is a failure."""
 
 import os
 import shutil
-import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -58,20 +56,3 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if skipped and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line(f"{len(skipped)} skipped test(s): a skipped test fails this run")
-
-
-@pytest.fixture
-def free_port() -> Iterator[Callable[[], int]]:
-    """Return a function that gives a free loopback port, each call another one."""
-    held: list[socket.socket] = []
-
-    def give() -> int:
-        probe = socket.socket()
-        probe.bind(("127.0.0.1", 0))
-        held.append(probe)
-        port = int(probe.getsockname()[1])
-        probe.close()
-        return port
-
-    yield give
-    held.clear()

@@ -1,50 +1,27 @@
 """The command line: what verbs print, and how they fail."""
 
-import importlib.util
-import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import orjson
 import pytest
-import uvicorn
 
-from cluster.routes.api import create_api
 from dashboard import main
 from dashboard.verbs.outcome import INPUT, REFUSED, UNAVAILABLE
 
 ROOT = Path(__file__).parents[2]
-_SPEC = importlib.util.spec_from_file_location(
-    "fake_service", ROOT / "tests" / "cluster" / "fake_service.py"
-)
-fake = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(fake)
 
 
 @pytest.fixture(scope="module")
-def service():
+def service(fake):
     return fake.FakeService()
 
 
 @pytest.fixture(scope="module")
-def url(service):
-    """A real web server with the fake behind it, in a thread."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_api(service, service, "1"), log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    sock.close()
+def url(served, service):
+    with served(service) as address:
+        yield address
 
 
 @pytest.fixture

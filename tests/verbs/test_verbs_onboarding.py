@@ -1,49 +1,30 @@
 """The verbs that help to map an endpoint, over a real socket."""
 
-import importlib.util
-import socket
-import threading
-import time
-from pathlib import Path
-
 import orjson
 import pytest
-import uvicorn
 
-from cluster.routes.api import create_api
 from dashboard import main
 from dashboard.verbs.outcome import INPUT
-
-ROOT = Path(__file__).parents[2]
-_SPEC = importlib.util.spec_from_file_location(
-    "fake_service", ROOT / "tests" / "cluster" / "fake_service.py"
-)
-fake = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(fake)
 
 NODE, PATH = "nsu=urn:a;s=P", "small/acme/hall/l1/p01/active_power"
 
 
-@pytest.fixture
-def service():
+@pytest.fixture(scope="module")
+def asked(fake):
     return fake.FakeService()
 
 
+@pytest.fixture(scope="module")
+def url(served, asked):
+    with served(asked) as address:
+        yield address
+
+
 @pytest.fixture
-def url(service):
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_api(service, service, "1"), log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    sock.close()
+def service(asked):
+    """The service all tests of this file ask; it remembers what this one asked."""
+    asked.asked.clear()
+    return asked
 
 
 @pytest.fixture
