@@ -26,6 +26,7 @@ VERBS: Final[Mapping[str, str]] = MappingProxyType(
         "apply": "parkfile",
         "endpoint": "endpoint",
         "certificate": "certificate",
+        "audit": "control",
         "tags": "reading",
         "read": "reading",
         "history": "reading",
