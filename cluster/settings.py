@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from cluster.layout import DataFolder
+from connectors.opcua.listen_at import REVERSE, listen_at
 from connectors.opcua.reach import NETWORKS, PORTS, reach_of
 from models.errors import InputError
 
@@ -100,6 +101,9 @@ class ServiceSettings:
     networks, ports
         Where endpoints may lie, see `connectors.opcua.reach`; empty for loopback and private
         networks, and ports from 1024.
+    reverse
+        Where its gateway listens for servers that connect to it, see `connectors.opcua.reverse`;
+        empty for nowhere.
     ingest_host, ingest_port, tls_cert, tls_key
         Where gateways in plants deliver, see `cluster.ingest_door`; port 0 for nowhere.
     gateway_endpoints
@@ -126,6 +130,7 @@ class ServiceSettings:
     secret_files: str = field(default_factory=lambda: os.environ.get(SECRET_FILES, ""))
     networks: str = field(default_factory=lambda: os.environ.get(NETWORKS, ""))
     ports: str = field(default_factory=lambda: os.environ.get(PORTS, ""))
+    reverse: str = field(default_factory=lambda: os.environ.get(REVERSE, ""))
     gateway_endpoints: int = field(default_factory=lambda: _endpoints("PARKTWIN_GATEWAY_ENDPOINTS"))
     whatif_slots: int = 0
     whatif_keep_days: float = field(
@@ -138,7 +143,7 @@ class ServiceSettings:
     log_style: str = "plain"
 
     def __post_init__(self) -> None:
-        """Refuse networks and ports that are none before anything starts.
+        """Refuse networks, ports and addresses that are none before anything starts.
 
         Raises
         ------
@@ -146,6 +151,7 @@ class ServiceSettings:
             With the setting at fault.
         """
         reach_of(self.networks, self.ports)
+        listen_at(self.reverse)
 
     @property
     def folder(self) -> DataFolder:

@@ -436,6 +436,12 @@ def _endpoints(context: Context) -> Iterator[Finding]:
                 message=f"'{endpoint.gateway}' is the name of a gateway of the service itself",
                 suggestion="leave it out, or name the gateway in the plant, like hall-2",
             )
+        if endpoint.reverse and endpoint.spares:
+            yield Finding(
+                path=(*path, "spares"),
+                message="an endpoint whose server connects itself (reverse) has no spares",
+                suggestion="leave them out, or leave `reverse` out",
+            )
         yield from _control(path, endpoint)
         yield from _security(path, endpoint)
         if endpoint.publishing <= 0 or endpoint.sampling < 0:
