@@ -26,6 +26,10 @@ class Proxy:
         Added to every piece of data on its way [s].
     bytes_per_s
         Throughput of each direction of each connection at most [B/s]; 0 is unbounded.
+    swallow
+        What the server sends is taken from it, and thrown away: it believes that it arrived.
+    swallowed
+        So much was thrown away [B].
     """
 
     def __init__(self, target: int) -> None:
@@ -33,6 +37,8 @@ class Proxy:
         self.refuse = False
         self.delay_s = 0.0
         self.bytes_per_s = 0
+        self.swallow = False
+        self.swallowed = 0
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -102,8 +108,8 @@ class Proxy:
             self._writers.add(back)
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(reader, back, writer))
-                    both.create_task(self._pump(other, writer, back))
+                    both.create_task(self._pump(reader, back, writer, down=False))
+                    both.create_task(self._pump(other, writer, back, down=True))
             finally:
                 self._writers.discard(back)
                 back.transport.abort()
@@ -118,8 +124,10 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         back: asyncio.StreamWriter,
+        *,
+        down: bool,
     ) -> None:
-        """Carry one direction; when it ends, both do."""
+        """Carry one direction, down from the server or up to it; when it ends, both do."""
         with contextlib.suppress(OSError):
             while data := await reader.read(_READ):
                 await self._open.wait()
@@ -127,6 +135,9 @@ class Proxy:
                     await asyncio.sleep(self.delay_s)
                 if self.bytes_per_s:
                     await asyncio.sleep(len(data) / self.bytes_per_s)
+                if down and self.swallow:
+                    self.swallowed += len(data)
+                    continue
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

@@ -8,21 +8,21 @@ namespace number follows the URI, not the index, so that a swapped value is reco
 import argparse
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from asyncua import Server, ua
 from asyncua.common.node import Node
 
+from connectors.plant.process import free_ports
+
 APPLICATION = "urn:test:plc"
 
 
 def free_port() -> int:
     """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
 
 
 def stamped(value: object, kind: ua.VariantType, at: datetime | None, status: int = 0):
@@ -101,63 +101,6 @@ async def running(plc: Plc, **more) -> AsyncIterator[Plc]:
         yield plc
     finally:
         await plc.stop()
-
-
-class Proxy:
-    """A TCP proxy that can cut connections, refuse new ones, or swallow everything."""
-
-    def __init__(self, target: int) -> None:
-        self.target, self.port = target, free_port()
-        self.refuse = False
-        self.flow = asyncio.Event()
-        self.flow.set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task] = set()
-
-    async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        return self
-
-    async def __aexit__(self, *_) -> None:
-        self._server.close()
-        self.flow.set()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        return f"opc.tcp://127.0.0.1:{self.port}/plc"
-
-    def cut(self) -> None:
-        """Reset every connection."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def _accept(self, reader, writer) -> None:
-        if self.refuse:
-            writer.transport.abort()
-            return
-        try:
-            other, back = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._writers |= {writer, back}
-        for source, sink in ((reader, back), (other, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self, reader, writer) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self.flow.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
 
 
 async def _serve(port: int, namespaces: list[str], nodes: int, every: float, start: int) -> None:

@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 from asyncua import ua
 from asyncua.common.methods import uamethod
-from floor_plc import Plc, Proxy, free_port, running
+from floor_plc import Plc, free_port, running
+from floor_proxy import Link
 
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.control import call, split_method, write
@@ -271,7 +272,7 @@ async def test_a_method_that_fails_at_the_server_is_told(floor):
 
 async def test_a_link_that_is_lost_before_the_answer_leaves_it_unknown(floor):
     service = floor.plc.server.iserver.attribute_service
-    async with Proxy(floor.plc.port) as link, floor_of(floor.plc, link.url) as far:
+    async with Link(floor.plc.port) as link, floor_of(floor.plc, link.url) as far:
         asked = asyncio.Event()
 
         async def silent(*_, **__):

@@ -52,10 +52,9 @@ async def cut(plc, link, held, monkeypatch):
 
 
 async def blackhole(plc, link, held, monkeypatch):
-    link.flow.clear()
-    await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
-    link.cut()
-    link.flow.set()
+    async with link.blackhole():
+        await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+        link.cut()
 
 
 async def restart(plc, link, held, monkeypatch):

@@ -292,6 +292,18 @@ async def test_a_blackhole_says_nothing_and_lets_go_what_it_held():
         writer.close()
 
 
+async def test_what_the_server_sends_is_swallowed_and_nobody_is_told():
+    async with echoing() as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        proxy.swallow = True
+        writer.write(b"gone")
+        await until(lambda: proxy.swallowed == 4)
+        proxy.swallow = False
+        writer.write(b"here")
+        assert await reader.readexactly(4) == b"here"
+        writer.close()
+
+
 # --- a client nobody here wrote ---
 
 

@@ -193,11 +193,10 @@ async def test_a_half_open_link_is_noticed_and_nothing_is_lost(plc, tmp_path):
         await until(lambda: receiver.values(1) and receiver.values(2))
         async with Writer(plc) as writer:
             await until(lambda: writer.count > 20)
-            hole = asyncio.create_task(link.blackhole(4.0))
-            await until(lambda: of(held).state is EndpointState.OFFLINE)
-            assert "no answer" in of(held).cause
-            link.cut()
-            await hole
+            async with link.blackhole():
+                await until(lambda: of(held).state is EndpointState.OFFLINE)
+                assert "no answer" in of(held).cause
+                link.cut()
             await until(lambda: of(held).state is EndpointState.CONNECTED)
             last = await writer.stop()
         await settled(receiver, last)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from asyncua import ua
-from floor_plc import Plc, Proxy, free_port, running, stamped
+from floor_plc import Plc, free_port, running, stamped
+from floor_proxy import Link
 from floor_receiver import Receiver, until
 
 from connectors.clock import PacedClock, wall_us
@@ -623,23 +624,17 @@ async def _plc_process(port: int, *namespaces: str, start: int = 0):
 @pytest.mark.parametrize("fault", ["cut", "blackhole"])
 async def test_a_broken_link_becomes_a_gap_and_data_resume_without_duplicates(plc, tmp_path, fault):
     receiver = Receiver()
-    async with Proxy(plc.port) as proxy:
+    async with Link(plc.port) as link:
         await plc.add("urn:a", "V", 0.0)
-        config = endpoint(proxy.url, ("urn:a", "V"))
+        config = endpoint(link.url, ("urn:a", "V"))
         async with gateway(tmp_path, receiver, config) as held:
             await until(lambda: receiver.values(1))
             await plc.write("urn:a", "V", 1.0)
             await until(lambda: receiver.values(1)[-1] == 1.0)
-            if fault == "cut":
-                proxy.refuse = True
-                proxy.cut()
-            else:
-                proxy.flow.clear()
-            await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
-            await plc.write("urn:a", "V", 2.0)
-            await until(receiver.gaps)
-            proxy.refuse = False
-            proxy.flow.set()
+            async with link.away() if fault == "cut" else link.blackhole():
+                await until(lambda: of(held).state is EndpointState.OFFLINE, 15)
+                await plc.write("urn:a", "V", 2.0)
+                await until(receiver.gaps)
             await until(lambda: receiver.values(1)[-1] == 2.0, 15)
             await plc.write("urn:a", "V", 3.0)
             await until(lambda: receiver.values(1)[-1] == 3.0)
