@@ -8,10 +8,17 @@ from typing import Final, cast
 from cluster.metadata.store import REGISTERED
 from cluster.metadata.tables import EndpointRow, MappingRow
 from cluster.ports import EndpointSpec
-from connectors.opcua.config import EndpointConfig, endpoint_config, items_of, rate_of
+from connectors.opcua.config import (
+    EndpointConfig,
+    endpoint_config,
+    items_of,
+    notifiers_of,
+    rate_of,
+)
 from connectors.opcua.report import EndpointState, EndpointStatus
 from models.errors import InputError, NotFound
 from twin.metrics import METRICS
+from twin.notifiers import notifiers
 from twin.park import Park
 from twin.parkfile.mapping import Target, scale_to, source_unit
 from twin.tags import Binding, TagRow
@@ -47,7 +54,13 @@ def wanted(
         for row in mappings
         if row.path and row.endpoint not in removed
     ]
-    return (*kept, *new)
+    told = [
+        binding
+        for row in endpoints
+        if row.removed_us is None and row.origin == REGISTERED
+        for binding in notifiers(park.id, row.id, _events(row.spec))
+    ]
+    return (*kept, *new, *told)
 
 
 def binding_of(park: Park, endpoint: str, node: str, path: str) -> Binding:
@@ -228,11 +241,25 @@ def config_of(name: str, spec: Mapping[str, object], rows: Sequence[TagRow]) -> 
         chosen["spares"] = tuple(cast("Sequence[str]", chosen["spares"]))
     rate = rate_of(str(spec.get("deadband", "")))
     items = items_of(rows, name, {re.compile(".*", re.DOTALL): rate})
-    return EndpointConfig(id=name, items=items, **chosen)  # type: ignore[arg-type]
+    events = notifiers_of(rows, name)
+    return EndpointConfig(id=name, items=items, events=events, **chosen)  # type: ignore[arg-type]
+
+
+def _events(spec: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(cast("Sequence[str]", spec.get("events", ())))
 
 
 def row_of(park: str, spec: EndpointSpec, now_us: int) -> EndpointRow:
-    """A registered endpoint as the store keeps it."""
+    """A registered endpoint as the store keeps it.
+
+    Raises
+    ------
+    InputError
+        When its notifiers are none, or could not be heard.
+    """
+    if spec.poll and spec.events:
+        raise InputError("an endpoint that is polled tells no events", "subscribe", "events")
+    tuple(notifiers(park, spec.id, spec.events))
     plain = asdict(spec)
     plain.pop("mapping")
     return EndpointRow(

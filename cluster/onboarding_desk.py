@@ -16,6 +16,7 @@ from connectors.onboarding.taglist import Diff, diff, read_list, table
 from connectors.onboarding.wildcard import Rule, added
 from connectors.opcua.reach import allowed_reach
 from models.errors import InputError, NotFound, Problem, Unavailable
+from twin.notifiers import is_notifier
 from twin.park import Park
 from twin.parkfile.mapping import is_rule
 from twin.tags import Binding, TagDictionary
@@ -106,7 +107,7 @@ class OnboardingDesk:
         ]
         wanted += new.values()
         _, changes = await asyncio.to_thread(known.plan, wanted, now_us)
-        here = [binding for binding in wanted if binding.endpoint == endpoint]
+        here = [b for b in wanted if b.endpoint == endpoint and not is_notifier(b)]
         found = await asyncio.to_thread(lint, here, nodes)
         return {
             "changes": [asdict(change) for change in changes],
@@ -199,7 +200,11 @@ class OnboardingDesk:
 
     def _bound(self, endpoint: str) -> tuple[Binding, ...]:
         rows = self._live.dictionary.open.values()
-        return tuple(row.binding for row in rows if row.binding.endpoint == endpoint)
+        return tuple(
+            row.binding
+            for row in rows
+            if row.binding.endpoint == endpoint and not is_notifier(row.binding)
+        )
 
     def _park(self) -> Park:
         bound = tuple(row.binding for row in self._live.dictionary.open.values())

@@ -193,6 +193,7 @@ class EndpointSpec:
     deadband: str = ""
     spares: tuple[str, ...] = ()
     redundancy: str = "cold"
+    events: tuple[str, ...] = ()
     heartbeat: str = ""
     heartbeat_s: float = 60.0
     poll: bool = False
@@ -346,6 +347,11 @@ class ParkService(Protocol):
         """How each tag of an endpoint does, by its gateway: path, node, values, bad, overflowed,
         bad_share, source_at, refused.
         """
+
+    async def endpoint_events(
+        self, park: str, endpoint: str, since_us: int, until_us: int, limit: int
+    ) -> Sequence[Mapping[str, object]]:
+        """What the notifiers of an endpoint told, the newest first (`cluster.event_desk`)."""
 
     async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
         """Try an endpoint without saving it."""

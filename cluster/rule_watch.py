@@ -19,6 +19,7 @@ from connectors.onboarding.seen import SeenNode
 from connectors.onboarding.wildcard import Later, later, rules_of
 from connectors.opcua.report import EndpointState, EndpointStatus
 from models.errors import TwinError, Unavailable
+from twin.notifiers import is_notifier
 from twin.parkfile.mapping import is_rule
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class RuleWatch:
         kept = await asyncio.to_thread(live.store.mappings, live.id)
         unwanted = {row.node for row in kept if row.endpoint == name and not row.path}
         every = tuple(row.binding for row in live.dictionary.open.values())
-        bound = tuple(binding for binding in every if binding.endpoint == name)
+        bound = tuple(b for b in every if b.endpoint == name and not is_notifier(b))
         return await asyncio.to_thread(
             later,
             rules,

@@ -16,6 +16,7 @@ from cluster.certificate_desk import CertificateDesk
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
 from cluster.engine import whatif_slots
 from cluster.engine_start import EngineStart
+from cluster.event_desk import events_of
 from cluster.gateway_desk import GatewayDesk
 from cluster.history import check_query, state_table
 from cluster.jobs import JobQueue, JobSettings, run_of
@@ -322,6 +323,12 @@ class Service:
     async def endpoint_tags(self, park: str, endpoint: str) -> Sequence[Mapping[str, object]]:
         """How each tag of an endpoint does, by its gateway."""
         return await EndpointDesk(self._park(park)).tags(endpoint)
+
+    async def endpoint_events(
+        self, park: str, endpoint: str, since_us: int, until_us: int, limit: int
+    ) -> Sequence[Mapping[str, object]]:
+        """What the notifiers of an endpoint told, the newest first."""
+        return await events_of(self._park(park), endpoint, since_us, until_us, limit)
 
     async def endpoint_test(self, spec: EndpointSpec) -> EndpointTest:
         """Try an endpoint without saving it."""

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from cluster.acting import acting
+from cluster.asking import parse_time
 from cluster.ports import (
     BrowsedNode,
     CertificateEntry,
@@ -22,6 +23,7 @@ from cluster.ports import (
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
+from cluster.routes.parks import Time, summary
 from cluster.routes.tag_files import attached, csv_of, xlsx_of
 from cluster.wire import iso, plain
 from twin.parkfile.schema import DEADBAND, REFERENCE
@@ -54,6 +56,7 @@ class EndpointBody(Body):
     deadband: str = Field("", pattern=DEADBAND, description="0.5, or `2 %` of the range")
     spares: tuple[str, ...] = Field((), max_length=8, description="Redundant servers")
     redundancy: str = "cold"
+    events: tuple[str, ...] = Field((), max_length=50, description="Notifiers, e.g. i=2253")
     heartbeat: str = Field("", max_length=500, description="Node that changes while it lives")
     heartbeat_s: float = Field(60.0, gt=0, le=86_400, allow_inf_nan=False)
     poll: bool = False
@@ -141,6 +144,23 @@ def _one(router: APIRouter, service: ParkService) -> None:
         until_us = expiries(await service.certificates()).get(f"{park}/{endpoint}")
         told = cast("dict[str, object]", plain(found[endpoint]))
         return answer({**told, "certificate_until": iso(until_us) if until_us else None})
+
+    @router.get("/parks/{park}/endpoints/{endpoint}/events")
+    async def events(
+        park: str,
+        endpoint: str,
+        since: Time = "-7d",
+        until: Time = "now",
+        limit: Annotated[int, Query(ge=1, le=5000)] = 200,
+    ) -> Response:
+        """List what the notifiers of an endpoint told, the newest first.
+
+        `what`: `event`, `standing` (a condition that stood when the server was asked, after a
+        connect) or `missing` (a time whose events may have been lost, and why).
+        """
+        now_us = (await summary(service, park)).now_us
+        begin_us, end_us = parse_time(since, "since", now_us), parse_time(until, "until", now_us)
+        return answer(await service.endpoint_events(park, endpoint, begin_us, end_us, limit))
 
     @router.get("/parks/{park}/endpoints/{endpoint}/tags")
     async def tags(park: str, endpoint: str) -> Response:

@@ -22,6 +22,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, cast
@@ -567,7 +568,7 @@ class Source:
 
     def status(self) -> EndpointStatus:
         """Where this endpoint stands."""
-        return self._telling.status()
+        return replace(self._telling.status(), model_changes=self._notifiers.model_changes)
 
     def session(self) -> tuple[Client, tuple[str, ...]]:
         """The connected client and the namespaces of its session, to write or call over it.

@@ -25,6 +25,9 @@ _STATUS_MORE: Final = ("lag_ms", "clock_offset_s", "gaps", "lost", "bridge_s", "
 _TAGS: Final = (
     *("path", "values", "values_per_s", "bad_share", "overflowed", "source_at", "refused", "node"),
 )
+_EVENTS: Final = (
+    *("at", "what", "severity", "source", "message", "condition", "active", "acknowledged"),
+)
 _LISTS: Final = ("rejected", "last_gaps", "sessions")
 _STEPS: Final = ("step", "ok", "ms", "detail", "remedy")
 _NODES: Final = ("node", "name", "node_class", "value", "unit", "proposal", "confidence")
@@ -66,11 +69,14 @@ def list_(park: ParkId = "", url: Url = DEFAULT_URL, json: Json = False) -> None
 def show(
     endpoint: Id,
     tags: Annotated[bool, typer.Option("--tags", help="How each of its tags does")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="What its notifiers told, the newest first")
+    ] = False,
     park: ParkId = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Show one endpoint in full, or its tags.
+    """Show one endpoint in full, or its tags, or its events.
 
     bridge_s: seconds of outage the queues survive that its server granted; gateway: who reads it;
     suggested_policy: the time policy its clock asks for; last_gaps: when and why it was away;
@@ -80,6 +86,9 @@ def show(
         route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}"
         if tags:
             show_rows(client.rows(f"{route}/tags"), _TAGS, json=json)
+            return
+        if events:
+            show_rows(client.rows(f"{route}/events"), _EVENTS, json=json)
             return
         found = cast("dict[str, object]", client.get(route))
     if json:

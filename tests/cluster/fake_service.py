@@ -254,6 +254,12 @@ class FakeService:
         self._park(park)
         return [{"path": "small/a/p", "node": "nsu=urn:a;s=P", "values": 40, "bad": 10}]
 
+    async def endpoint_events(self, park, endpoint, since_us, until_us, limit):
+        self._park(park)
+        assert since_us < until_us
+        told = {"what": "event", "severity": 700.0, "source": "Bồn 1", "message": "Mức cao"}
+        return [{"at": "2026-11-22T10:00:00Z", "notifier": "i=2253", **told}][:limit]
+
     async def endpoint_later(self, park, endpoint):
         return {"nsu=urn:a;s=Q": "small/a/q"}
 

@@ -221,6 +221,9 @@ async def test_one_endpoint_and_its_tags_are_told_in_full(http):
     assert {"bad", "reconnects", "frozen", "suggested_policy", "last_gaps"} <= told.keys()
     tags = (await http.get("/parks/small/endpoints/plc/tags")).json()
     assert [(row["path"], row["bad"]) for row in tags] == [("small/a/p", 10)]
+    events = (await http.get("/parks/small/endpoints/plc/events?since=-1h&limit=5")).json()
+    assert [(row["what"], row["source"]) for row in events] == [("event", "Bồn 1")]
+    assert (await http.get("/parks/small/endpoints/plc/events?limit=0")).status_code == 422
     missing = await http.get("/parks/small/endpoints/plcc")
     assert missing.status_code == 404
     # Names of other routes are no ids.

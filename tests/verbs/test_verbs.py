@@ -239,6 +239,8 @@ def test_one_endpoint_is_shown_in_full(run, url):
     code, said, _ = run("endpoint", "show", "plc", "--tags", "--json", "--url", url)
     assert code == 0
     assert '"path"' in said
+    code, said, _ = run("endpoint", "show", "plc", "--events", "--url", url)
+    assert (code, "Mức cao" in said) == (0, True)
     assert run("endpoint", "show", "plcc", "--url", url)[0] == INPUT
 
 
