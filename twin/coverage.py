@@ -5,6 +5,7 @@ since 1970 in park time.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,22 @@ HEARD: Final = np.dtype(
 )
 """Coverage of an endpoint: rows ``begin`` to ``end`` of the gaps are its own, disjoint and rising;
 while ``gap``, another one began at or before ``until_us`` and has no end yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """What of an endpoint's past is not covered.
+
+    Parameters
+    ----------
+    gaps
+        Its gaps, disjoint and rising.
+    since_us
+        Begin of the gap that has no end yet [us]; None when there is none.
+    """
+
+    gaps: tuple[tuple[int, int], ...]
+    since_us: int | None
 
 
 class EndpointCoverage:
@@ -65,6 +82,11 @@ class EndpointCoverage:
         if alive is not self.alive:
             self.alive, self.since_us = alive, start_us
         self.until_us, self.cause = end_us, cause
+
+    @property
+    def blind(self) -> Blind:
+        """What is not covered, as it is known now."""
+        return Blind(gaps=tuple(self.gaps), since_us=self.until_us if self.alive is False else None)
 
     @property
     def troubled(self) -> bool:
@@ -119,6 +141,15 @@ def coverage_tables(
     heard["gap"] = [endpoint.alive is False for endpoint in endpoints]
     gaps = np.array([gap for endpoint in endpoints for gap in endpoint.gaps], GAP)
     return heard, gaps
+
+
+def blind_tables(blind: Blind) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+    """The same as `coverage_tables` of one endpoint."""
+    heard = np.zeros(1, HEARD)
+    heard["end"] = len(blind.gaps)
+    heard["gap"] = blind.since_us is not None
+    heard["until_us"] = blind.since_us or 0
+    return heard, np.array(list(blind.gaps), GAP)
 
 
 def _merged(gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -30,6 +30,9 @@ SAME_TIME: Final = 5
 """Folded, at the time of the newest row but with another value or status; only `judge_rows` says
 so, `fold_rows` says FOLDED."""
 
+HOLDS_KEPT: Final = 16
+"""Closed holds kept per tag, a power of 2: a gap told so many samples late takes its time back."""
+
 Table = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
 
@@ -92,6 +95,18 @@ TRAITS: Final = np.dtype(
     [("kind", np.uint8), ("endpoint", np.int32), ("modulus", np.float64)], align=True
 )
 """What is fixed about a tag: kind, endpoint (-1: none), modulus of a counter (0: unknown)."""
+
+HOLD: Final = np.dtype(
+    [
+        ("start_us", np.int64),
+        ("end_us", np.int64),
+        ("covered_us", np.int64),
+        ("value", np.float64),
+        ("quality", np.uint8),
+    ],
+    align=True,
+)
+"""A closed hold [start, end) as the sums count it; hold n of a tag is at n modulo HOLDS_KEPT."""
 
 
 def _fill_rows(
@@ -246,6 +261,18 @@ def _covered_us(
 _covered = njit(cache=True)(_covered_us)
 
 
+def _keep_hold(newest: Any, until_us: int, covered: int, hold: Any) -> None:  # noqa: ANN401
+    """Note a hold that is closed, in the place of the oldest one kept."""
+    hold.start_us = newest.at_us
+    hold.end_us = until_us
+    hold.covered_us = covered
+    hold.value = newest.value
+    hold.quality = newest.quality
+
+
+_keep = njit(cache=True)(_keep_hold)
+
+
 def _fold_rows(
     rows: Table,
     newest: Table,
@@ -254,6 +281,7 @@ def _fold_rows(
     traits: Table,
     heard: Table,
     gaps: Table,
+    holds: Table,
 ) -> npt.NDArray[np.uint8]:
     verdicts = np.full(len(rows), UNKNOWN, np.uint8)
     for r in range(len(rows)):
@@ -274,6 +302,8 @@ def _fold_rows(
             _close(newest[i], sums[i], traits[i].kind, covered)
             if traits[i].kind == STATE and newest[i].quality == CLASS_GOOD:
                 state_us[i, _state_slot(newest[i].value)] += covered
+            if traits[i].endpoint >= 0:
+                _keep(newest[i], row.at_us, covered, holds[i, (sums[i].n - 1) & (HOLDS_KEPT - 1)])
         newest[i] = row
         sums[i].n += 1
         if row.quality == CLASS_GOOD:
@@ -312,11 +342,55 @@ def _open_covered(
     return covered
 
 
-fold_rows = njit(cache=True)(_fold_rows)
-"""(rows, newest, sums, state_us, traits, heard, gaps) -> verdict per row.
+def _correct_holds(
+    endpoint: int,
+    from_us: int,
+    holds: Table,
+    sums: Table,
+    state_us: Ints,
+    traits: Table,
+    before: tuple[Table, Table],
+    after: tuple[Table, Table],
+) -> None:
+    for i in range(len(sums)):
+        if traits[i].endpoint != endpoint:
+            continue
+        for k in range(HOLDS_KEPT):
+            hold = holds[i, k]
+            if hold.end_us <= from_us or hold.end_us <= hold.start_us:
+                continue
+            was = _uncovered(0, hold.start_us, hold.end_us, before[0], before[1])
+            blind = _uncovered(0, hold.start_us, hold.end_us, after[0], after[1])
+            length = hold.end_us - hold.start_us
+            change = max(0, min(length, hold.covered_us + was - blind)) - hold.covered_us
+            if change == 0:
+                continue
+            hold.covered_us += change
+            sums[i].covered_us += change
+            if hold.quality == CLASS_BAD:
+                sums[i].bad_us += change
+            elif hold.quality == CLASS_GOOD:
+                sums[i].good_us += change
+                if traits[i].kind == GAUGE:
+                    grown = sums[i].integral + hold.value * (change * 1e-6)
+                    if np.isfinite(grown):
+                        sums[i].integral = grown
+                elif traits[i].kind == STATE:
+                    state_us[i, _state_slot(hold.value)] += change
 
-Changes newest, sums and state_us (one row of slots per tag). The other tables have the dtypes ROW,
-ROW, SUMS, TRAITS, and HEARD and GAP of `twin.coverage`.
+
+fold_rows = njit(cache=True)(_fold_rows)
+"""(rows, newest, sums, state_us, traits, heard, gaps, holds) -> verdict per row.
+
+Changes newest, sums, state_us (one row of slots per tag) and holds (HOLDS_KEPT per tag). The other
+tables have the dtypes ROW, ROW, SUMS, TRAITS, HEARD and GAP of `twin.coverage`, and HOLD.
+"""
+
+correct_holds = njit(cache=True)(_correct_holds)
+"""(endpoint, from_us, holds, sums, state_us, traits, (heard, gaps) before, (heard, gaps) after).
+
+Counts the kept holds of an endpoint's tags that end after ``from_us`` as if its coverage had been
+known before they were closed. ``heard`` holds that endpoint alone.
 """
 
 judge_rows = njit(cache=True)(_judge_rows)

@@ -13,13 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import Corrupt, InputError, NewerFormat, NotFound
-from twin.coverage import EndpointCoverage, coverage_tables
+from twin.coverage import Blind, EndpointCoverage, blind_tables, coverage_tables
 from twin.fold import (
     COUNTER,
     DUPLICATE,
     EVENT,
     FOLDED,
     GAUGE,
+    HOLD,
+    HOLDS_KEPT,
     KEPT_OUT,
     LATE,
     ROW,
@@ -29,6 +31,7 @@ from twin.fold import (
     TRAITS,
     UNKNOWN,
     Table,
+    correct_holds,
     fill_rows,
     fold_rows,
     judge_rows,
@@ -38,7 +41,8 @@ from twin.samples import COVERAGE, SAMPLES, TIME, column_us, is_number
 from twin.status import CLASS_BAD, CLASS_GOOD, UNCERTAIN_LAST_USABLE_VALUE, quality_class
 from twin.tags import Kind, TagRow
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2 keeps closed holds; 1 is read too, with none kept: what was closed before stays as it was."""
 _MAGIC: Final = b"PTWINSTA"
 _HEAD: Final = struct.Struct("<8sII")
 NEVER: Final = int(np.iinfo(np.int64).max)
@@ -109,6 +113,7 @@ class ShardState:
         self._sums = np.zeros(0, SUMS)
         self._traits = np.zeros(0, TRAITS)
         self._state_us = np.zeros((0, STATE_CODES + 1), np.int64)
+        self._holds = np.zeros((0, HOLDS_KEPT), HOLD)
         self._closed_us = np.empty(0, np.int64)
         self._text = np.empty(0, np.object_)
         self._has_text = False
@@ -262,6 +267,7 @@ class ShardState:
             self._traits,
             self._heard,
             self._gaps,
+            self._holds,
         )
         folded = np.asarray(verdicts == FOLDED)
         self._fold_texts(batch, rows["slot"], folded)
@@ -293,6 +299,10 @@ class ShardState:
     def cover(self, rows: pa.RecordBatch) -> None:
         """Take coverage rows (schema COVERAGE).
 
+        A row that is told after the next sample was folded corrects what that sample closed: the
+        sums are the same whichever came first, as long as no more than `HOLDS_KEPT` samples of a
+        tag came in between.
+
         Raises
         ------
         InputError
@@ -303,7 +313,10 @@ class ShardState:
         for row, start, end in zip(plain, starts.tolist(), ends.tolist(), strict=True):
             coverage = self._endpoint(row["endpoint"])
             lost = row["lost"] or 0
+            before, since_us = coverage.blind, min(start, coverage.until_us)
             coverage.add(start, end, alive=row["alive"], cause=row["cause"], lost=lost)
+            if coverage.blind != before:
+                self._correct(row["endpoint"], since_us, before, coverage.blind)
             for gap in coverage.overflow():
                 self._settle(row["endpoint"], gap)
         self._heard, self._gaps = coverage_tables(tuple(self._endpoints.values()))
@@ -435,6 +448,7 @@ class ShardState:
             columns.update({name: table[name] for name in table.dtype.names or ()})
         del columns["slot"]
         columns["state_us"] = self._state_us
+        columns |= {f"hold_{name}": self._holds[name] for name in HOLD.names or ()}
         return columns
 
     def _fill(self, batch: pa.RecordBatch, endpoints: Mapping[str, dict[str, Any]]) -> None:
@@ -442,7 +456,7 @@ class ShardState:
             stored = batch.column(name)
             if pa.types.is_fixed_size_list(stored.type):
                 flat = stored.flatten().to_numpy()
-                return np.array(flat.reshape(-1, STATE_CODES + 1))
+                return np.array(flat.reshape(-1, stored.type.list_size))
             return np.array(stored.to_numpy(zero_copy_only=False))
 
         self._tags, self._closed_us = column("tag"), column("closed_us")
@@ -456,6 +470,10 @@ class ShardState:
                 if name in batch.schema.names:  # an older parktwin knew fewer
                     table[name] = column(name)
         self._state_us = column("state_us")
+        self._holds = np.zeros((len(self._tags), HOLDS_KEPT), HOLD)
+        for name in HOLD.names or ():
+            if f"hold_{name}" in batch.schema.names:  # format 1 kept none
+                self._holds[name] = column(f"hold_{name}")
         self._text = np.array(batch.column("text").to_pylist(), np.object_)
         self._has_text = any(text is not None for text in self._text)
         self._endpoints = {name: EndpointCoverage.of(**kept) for name, kept in endpoints.items()}
@@ -479,6 +497,7 @@ class ShardState:
         self._sums = np.concatenate([self._sums, np.zeros(count, SUMS)])
         self._traits = np.concatenate([self._traits, traits])
         self._state_us = np.concatenate([self._state_us, np.zeros((count, STATE_CODES + 1), int)])
+        self._holds = np.concatenate([self._holds, np.zeros((count, HOLDS_KEPT), HOLD)])
         self._closed_us = np.concatenate([self._closed_us, np.full(count, NEVER)])
         self._text = np.concatenate([self._text, np.full(count, None, np.object_)])
         self._heard, self._gaps = coverage_tables(tuple(self._endpoints.values()))
@@ -510,6 +529,21 @@ class ShardState:
         if not name:
             return EndpointCoverage()
         return self._endpoints.setdefault(name, EndpointCoverage())
+
+    def _correct(self, endpoint: str, since_us: int, before: Blind, after: Blind) -> None:
+        """Count the kept holds as if what is known of an endpoint now had been known before."""
+        if not endpoint:
+            return
+        correct_holds(
+            list(self._endpoints).index(endpoint),
+            since_us,
+            self._holds,
+            self._sums,
+            self._state_us,
+            self._traits,
+            blind_tables(before),
+            blind_tables(after),
+        )
 
     def _settle(self, endpoint: str, gap: tuple[int, int]) -> None:
         """Book a gap that will be forgotten on the tags whose newest row held through it."""

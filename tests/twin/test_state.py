@@ -1,6 +1,8 @@
 """Newest values and sums: worked numbers, and laws against a brute-force reckoning."""
 
 import math
+import struct
+import zlib
 from itertools import pairwise
 
 import numpy as np
@@ -11,9 +13,9 @@ from hypothesis import strategies as st
 
 from models.errors import Corrupt, InputError, NewerFormat, NotFound
 from twin.coverage import GAPS_KEPT, EndpointCoverage
-from twin.fold import fold_rows
+from twin.fold import HOLDS_KEPT, fold_rows
 from twin.samples import COVERAGE, TIME, sample_batch
-from twin.state import ShardState
+from twin.state import FORMAT, ShardState
 from twin.status import (
     BAD_SENSOR_FAILURE,
     GOOD,
@@ -56,6 +58,14 @@ def coverage(*rows: tuple[float, float, bool], endpoint: str = "plc"):
         ],
         schema=COVERAGE,
     )
+
+
+def told(*rows):
+    """Coverage rows (from_s, to_s, what): a gap, alive, or recovered."""
+    batch = coverage(*((a, b, what != "gap") for a, b, what in rows))
+    causes = pa.array(["recovered: history" if what == "recovered" else "" for *_, what in rows])
+    columns = [causes if name == "cause" else batch.column(name) for name in COVERAGE.names]
+    return pa.record_batch(columns, schema=COVERAGE)
 
 
 def test_a_gauge_integrates_what_it_held_and_the_open_sample_only_on_reading():
@@ -367,6 +377,104 @@ def test_the_integral_equals_a_second_by_second_reckoning(stream, gaps, extra):
     )
 
 
+def test_a_gap_told_after_the_next_sample_takes_its_time_back():
+    state = state_of(Kind.GAUGE, Kind.STATE)
+    for tag in (1, 2):
+        state.fold(samples((0, 3.0), (10, 5.0), (12, 5.0), tag=tag))
+    state.cover(coverage((2, 8, False), (12, 13, True)))
+    totals = state.totals(12 * S)
+    # 3 for the 4 s that were heard of 10, then 5 for 2 s
+    assert totals.integral[0] == pytest.approx(22.0)
+    assert totals.covered_s.tolist() == totals.good_s.tolist() == [6.0, 6.0]
+    assert totals.state_s[1][[3, 5]].tolist() == [4.0, 2.0]
+    state.cover(told((4, 6, "recovered")))
+    assert state.totals(12 * S).state_s[1][[3, 5]].tolist() == [6.0, 2.0]
+
+
+def test_a_gap_reaches_no_hold_that_is_not_kept_any_more():
+    state = state_of(Kind.GAUGE)
+    state.fold(samples(*((t, 1.0) for t in range(HOLDS_KEPT + 4))))
+    state.cover(coverage((0, HOLDS_KEPT + 3, False), (HOLDS_KEPT + 3, HOLDS_KEPT + 4, True)))
+    assert state.totals((HOLDS_KEPT + 3) * S).covered_s[0] == 3.0
+
+
+def test_a_state_of_the_format_before_is_read_and_goes_on():
+    now = state_of(Kind.GAUGE)
+    now.fold(samples((0, 3.0), (10, 5.0)))
+    batch = pa.ipc.open_stream(now.snapshot()[16:]).read_next_batch()
+    kept = [name for name in batch.schema.names if not name.startswith("hold_")]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.select(kept).schema) as writer:
+        writer.write_batch(batch.select(kept))
+    stream = bytes(sink.getvalue())
+    before = struct.pack("<8sII", b"PTWINSTA", 1, zlib.crc32(stream)) + stream
+    state = ShardState.restore(before)
+    state.cover(coverage((2, 8, False), (12, 13, True)))
+    assert state.totals(10 * S).covered_s[0] == 10.0  # closed by the version before
+    state.fold(samples((20, 5.0), (21, 5.0)))
+    state.cover(coverage((14, 18, False), (20, 22, True)))
+    assert state.totals(21 * S).covered_s[0] == 10.0 + 6.0 + 1.0
+    again = ShardState.restore(state.snapshot())
+    assert again.digest() == state.digest()
+
+
+turns = st.lists(st.booleans(), max_size=40)
+coverages = st.lists(
+    st.tuples(times, st.integers(0, 12), st.sampled_from(["gap", "gap", "alive", "recovered"])),
+    max_size=8,
+)
+
+
+@given(
+    stream=st.lists(st.tuples(times, values, statuses), max_size=HOLDS_KEPT),
+    rows=coverages,
+    order=turns,
+    kind=st.sampled_from([Kind.GAUGE, Kind.STATE]),
+    restart=st.integers(0, 40),
+)
+@settings(max_examples=300)
+def test_sums_are_the_same_whichever_of_gaps_and_samples_comes_first(
+    stream, rows, order, kind, restart
+):
+    heard = [(start, start + length, what) for start, length, what in rows]
+    heard.append((99, 100, "alive"))
+    first, mixed = state_of(kind), state_of(kind)
+    first.cover(told(*heard))
+    if stream:
+        first.fold(samples(*stream))
+    left = [list(stream), list(heard)]
+    turn = iter(order)
+    for step in range(len(stream) + len(heard)):
+        if step == restart:
+            mixed = ShardState.restore(mixed.snapshot())
+        if left[0] and (next(turn, True) or not left[1]):
+            mixed.fold(samples(left[0].pop(0)))
+        else:
+            mixed.cover(told(left[1].pop(0)) if left[1] else told())
+    while left[1]:
+        mixed.cover(told(left[1].pop(0)))
+    assert not left[0]
+    wanted, found = first.totals(80 * S), mixed.totals(80 * S)
+    for name in ("good_s", "bad_s", "covered_s", "increase", "n", "n_good"):
+        assert getattr(found, name).tolist() == getattr(wanted, name).tolist()
+    assert found.state_s.tolist() == wanted.state_s.tolist()
+    assert found.integral == pytest.approx(wanted.integral, rel=1e-9, abs=1e-3)
+    if kind == Kind.GAUGE:
+        blind: set[int] = set()
+        for start, end, what in heard:
+            change = set(range(start, end))
+            blind = (
+                blind | change
+                if what == "gap"
+                else blind - (change if what == "recovered" else set())
+            )
+        integral, good, bad, covered = brute_force(stream, [(t, 1) for t in blind], 80)
+        assert found.integral[0] == pytest.approx(integral, abs=1e-3, rel=1e-9)
+        assert (found.good_s[0], found.bad_s[0], found.covered_s[0]) == pytest.approx(
+            (good, bad, covered)
+        )
+
+
 @given(
     rows=st.lists(st.tuples(st.integers(1, 3), times, values, statuses), min_size=1, max_size=30),
     cuts=st.sets(st.integers(0, 30), max_size=5),
@@ -426,7 +534,7 @@ def test_a_damaged_or_newer_snapshot_is_refused():
         with pytest.raises(Corrupt):
             ShardState.restore(bytes(data))
         data[byte] ^= 4
-    data[8] = 2
+    data[8] = FORMAT + 1
     with pytest.raises(NewerFormat):
         ShardState.restore(bytes(data))
     with pytest.raises(Corrupt):
