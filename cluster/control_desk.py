@@ -17,8 +17,17 @@ from cluster.metadata.tables import DeedRow
 from connectors.clock import wall_us
 from connectors.opcua import control
 from connectors.opcua.config import EndpointConfig
-from connectors.opcua.deed import FAILED, REFUSED, UNKNOWN, Actor, CallOrder, Deed, WriteOrder
-from connectors.opcua.fitted import Given, shown
+from connectors.opcua.deed import (
+    FAILED,
+    REFUSED,
+    UNKNOWN,
+    Actor,
+    CallOrder,
+    Deed,
+    Given,
+    WriteOrder,
+)
+from connectors.opcua.fitted import shown
 from models.errors import Conflict, NotFound, Refused, TwinError, Unavailable
 from twin.parkfile.mapping import source_unit
 from twin.tags import Binding, TagRow

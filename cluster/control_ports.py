@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from connectors.opcua.fitted import Given
+from connectors.opcua.deed import Given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

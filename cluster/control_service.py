@@ -10,8 +10,7 @@ from cluster.control_ports import AuditEntry, AuditPage, AuditQuery, ControlOutc
 from cluster.live_park import LivePark
 from cluster.metadata.store import MetadataStore
 from connectors.clock import wall_us
-from connectors.opcua.deed import Actor
-from connectors.opcua.fitted import Given
+from connectors.opcua.deed import Actor, Given
 
 
 class ControlService(ABC):

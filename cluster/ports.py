@@ -11,6 +11,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from cluster.control_ports import Control
 from connectors.opcua.report import (
     BrowsedNode,
     EndpointState,
@@ -541,7 +542,7 @@ class Vitals:
     overflows: int = 0
 
 
-class Operations(Protocol):
+class Operations(Control, Protocol):
     """What gateways and operators ask beyond `ParkService`."""
 
     async def parts(self) -> Sequence[Part]:

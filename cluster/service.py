@@ -13,6 +13,7 @@ import pyarrow as pa
 from cluster import assets, bindings, whatif_texts
 from cluster.acting import ACTOR
 from cluster.certificate_desk import CertificateDesk
+from cluster.control_service import ControlService
 from cluster.endpoint_desk import EndpointDesk, try_endpoint
 from cluster.engine import whatif_slots
 from cluster.engine_start import EngineStart
@@ -73,7 +74,7 @@ _ENGINE, _STORE = "engine", "metadata"
 T = TypeVar("T")
 
 
-class Service:
+class Service(ControlService):
     """One service of one or more parks; implements `ParkService` and `Operations`.
 
     Parameters
@@ -135,6 +136,7 @@ class Service:
     async def _start(self) -> None:
         settings = self.settings
         self._store = await asyncio.to_thread(open_store, settings.folder.root, settings.database)
+        await asyncio.to_thread(self._store.settle_deeds)
         self._done(_STORE)
         self._say(_ENGINE, "starting Ray")
         if self._engine is None:

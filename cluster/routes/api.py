@@ -8,6 +8,7 @@ from cluster.ports import Operations, ParkService
 from cluster.routes import answers
 from cluster.routes.alarms import alarms_router
 from cluster.routes.certificates import certificates_router
+from cluster.routes.control import control_router
 from cluster.routes.endpoints import endpoints_router
 from cluster.routes.everywhere import everywhere_router, nowhere_router
 from cluster.routes.gateway_tokens import gateway_tokens_router
@@ -49,6 +50,7 @@ def create_api(service: ParkService, operations: Operations, version: str) -> Fa
         parks_router(service),
         alarms_router(service, operations),
         endpoints_router(service),
+        control_router(operations),
         certificates_router(service),
         whatif_router(service),
         ingest_router(operations),

@@ -3,11 +3,12 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.errors import InputError
 from twin.notifiers import is_notifier
+from twin.parkfile.placeholders import paired
 from twin.parkfile.schema import Endpoint
 from twin.tags import TagRow
 
@@ -40,7 +41,7 @@ class Item:
     deadband_percent
         The deadband is in percent of the node's range (EURange) instead.
     writable_by
-        Roles that may write this node; by default nobody.
+        Roles that may write this node; by default nobody. What is read stays the same with others.
     group
         Device it belongs to: the asset of its tag path. Values of one device freeze together.
     """
@@ -53,7 +54,7 @@ class Item:
     publishing_ms: float | None = None
     deadband: float = 0.0
     deadband_percent: bool = False
-    writable_by: frozenset[str] = frozenset()
+    writable_by: frozenset[str] = field(default=frozenset(), compare=False)
     group: str = ""
 
     @property
@@ -148,7 +149,7 @@ class EndpointConfig:
     spares: tuple[str, ...] = ()
     redundancy: str = "cold"
     events: tuple[Notifier, ...] = ()
-    callable_by: tuple[tuple[str, frozenset[str]], ...] = ()
+    callable_by: tuple[tuple[str, frozenset[str]], ...] = field(default=(), compare=False)
     heartbeat: str = ""
     heartbeat_s: float = 60.0
     poll: bool = False
@@ -304,10 +305,33 @@ def endpoint_config(
         spares=endpoint.spares,
         redundancy=endpoint.redundancy,
         events=notifiers_of(rows, endpoint.id),
+        callable_by=tuple(
+            (method, frozenset(roles)) for method, roles in endpoint.callable_by.items()
+        ),
         heartbeat=endpoint.heartbeat,
         heartbeat_s=endpoint.heartbeat_within,
-        items=items_of(rows, endpoint.id, rates),
+        items=tuple(_allowed(endpoint, items_of(rows, endpoint.id, rates), rows)),
     )
+
+
+def _allowed(endpoint: Endpoint, items: Iterable[Item], rows: Sequence[TagRow]) -> Iterator[Item]:
+    """Items with the roles that may write them.
+
+    Only where node and path are bound as the file binds them: a tag that was mapped anew at run
+    time to another node may not be written through what the file says of the old one.
+    """
+    allowed = [
+        (paired(mapping.match, mapping.to), frozenset(mapping.writable_by))
+        for mapping in endpoint.map
+        if mapping.writable_by
+    ]
+    paths = {row.tag: row.binding.path.partition("/")[2] for row in rows}
+    for item in items:
+        fits = (
+            roles for pair, roles in allowed if pair.fullmatch(f"{item.node}\n{paths[item.tag]}")
+        )
+        roles = next(fits, frozenset[str]())
+        yield replace(item, writable_by=roles) if roles else item
 
 
 def items_of(

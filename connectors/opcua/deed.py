@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.opcua.fitted import Given
 from models.errors import TwinError
+
+Given = bool | int | float | str
+"""A value as it is asked for: a text from a command line, or what JSON has."""
 
 GOOD: Final = "Good"
 DRY: Final = "dry run"

@@ -8,10 +8,8 @@ from typing import Final
 
 from asyncua import ua
 
+from connectors.opcua.deed import Given
 from models.errors import InputError
-
-Given = bool | int | float | str
-"""A value as it is asked for: a text from a command line, or what JSON has."""
 
 TEXT_MOST: Final = 4096
 _INTEGERS: Final[Mapping[ua.VariantType, tuple[int, int]]] = MappingProxyType(

@@ -8,7 +8,7 @@ import typer
 from cluster.client import Client
 from cluster.ports import InputError, Unavailable
 from cluster.strongest import BY_STRENGTH, strongest
-from dashboard.verbs import onboarding
+from dashboard.verbs import control, onboarding
 from dashboard.verbs.output import (
     DEFAULT_URL,
     Json,
@@ -326,7 +326,8 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 VERBS: Final = {
     "endpoint": group(
-        "OPC UA endpoints: add, list, show, browse, test, map, lint, export, trust, remove.",
+        "OPC UA endpoints: add, list, show, browse, test, map, lint, export, write, call, trust, "
+        "remove.",
         {
             "add": add,
             "list": list_,
@@ -335,6 +336,7 @@ VERBS: Final = {
             "test": examine,
             "trust": trust,
             **onboarding.VERBS,
+            **control.OF_ENDPOINT,
             "remove": remove,
         },
     )

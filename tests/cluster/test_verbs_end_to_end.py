@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from pathlib import Path
 import orjson
 import pytest
 from asyncua import Client as OpcUa
+from asyncua import Server as OpcUaServer
 from asyncua import ua
+from asyncua.common.methods import uamethod
 
 from cluster import processes
 from cluster.client import Client
@@ -38,6 +41,7 @@ HALL = "small/acme/hall/l1"
 SERVED = """endpoints:
   - {{id: plc, url: "{near}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p01.{{metric}}", to: "acme/hall/l1/p01/{{metric}}"}}]}}
   - {{id: far, gateway: edge-1, url: "{far}", allow_insecure: true, map: [{{match: "nsu=urn:acme:plc;s=p02.{{metric}}", to: "acme/hall/l1/p02/{{metric}}"}}]}}
+  - {{id: drive, url: "{drive}", allow_insecure: true, callable_by: {{"i=85 nsu=urn:drive;s=Reset": [engineer]}}, map: [{{match: "nsu=urn:drive;s=Limit", to: "feeder1/active_power", unit: W, writable_by: [operator]}}]}}
 """  # noqa: E501 - YAML in one line, as in the example it follows
 WHATIF = """
 kind: WhatIf
@@ -111,10 +115,46 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def park(folder: Path, server: str) -> Path:
-    """The park: one endpoint is read by the service, one by a gateway in the plant."""
-    file = folder / "park.yaml"
-    file.write_text(MINIMAL.partition("endpoints:")[0] + SERVED.format(near=server, far=server))
+def drive() -> Iterator[str]:
+    """Address of a server with a limit that may be written and a method that counts."""
+    (port,) = free_ports(1)
+    address, stop, ready = f"opc.tcp://127.0.0.1:{port}", threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        server = OpcUaServer()
+        await server.init()
+        server.set_endpoint(address)
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        index = await server.register_namespace("urn:drive")
+        top = server.nodes.objects
+        limit = await top.add_variable(f"ns={index};s=Limit", "Limit", 2000.0)
+        await limit.set_writable()
+        span = ua.Variant(ua.Range(Low=0.0, High=9000.0), ua.VariantType.ExtensionObject)
+        await limit.add_property(0, "EURange", span)
+        more = ua.Argument(Name="parts", DataType=ua.NodeId(ua.ObjectIds.UInt16), ValueRank=-1)
+        await top.add_method(
+            f"ns={index};s=Reset", "Reset", uamethod(lambda _, parts: parts + 1), [more],
+            [ua.VariantType.UInt16],
+        )  # fmt: skip
+        async with server:
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="drive")
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield address
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def park(folder: Path, server: str, drive: str) -> Path:
+    """The park: the service reads two endpoints, a gateway in the plant one."""
+    file, served = folder / "park.yaml", SERVED.format(near=server, far=server, drive=drive)
+    file.write_text(MINIMAL.partition("endpoints:")[0] + served)
     return file
 
 
@@ -158,7 +198,9 @@ def states(run: Run, url: str) -> dict[object, object]:
 def test_a_real_park_reads_a_server_it_did_not_start(run: Run, url: str) -> None:
     until(lambda: value(run, url, f"{HALL}/p01/active_power") is not None, 30)
     # The service looks at its gateway once a second: a value may be there before its state is.
-    until(lambda: states(run, url) == {"plc": "connected", "far": "offline"}, 30)
+    until(
+        lambda: states(run, url) == {"plc": "connected", "drive": "connected", "far": "offline"}, 30
+    )
     assert value(run, url, f"{HALL}/p02/active_power") is None
 
 
@@ -179,13 +221,44 @@ def test_a_gateway_in_the_plant_brings_what_the_service_cannot_reach(
         gateway.send_signal(signal.SIGINT)
         assert gateway.wait(30) == 0, (folder / "edge.out").read_text()
     readers = {row["id"]: row["gateway"] for row in rows(run, "endpoint", "list", "--url", url)}
-    assert readers == {"plc": "small-gateway", "far": "edge-1"}
+    assert readers == {"plc": "small-gateway", "drive": "small-gateway", "far": "edge-1"}
     (issued,) = rows(run, "gateway-token", "list", "--url", url)
     assert (issued["gateway"], issued["revoked"]) == ("edge-1", None)
     assert issued["heard"] is not None
     assert run("gateway-token", "revoke", str(issued["id"]), "--url", url)[0] == 0
     code, _, err = run("gateway", *words[2:], "--data", str(folder / "edge-2"), "--for", "20")
     assert (code, "was revoked" in err) == (REFUSED, True), err
+
+
+def test_a_value_is_written_to_a_plc_and_a_method_called_by_those_who_may(
+    run: Run, url: str
+) -> None:
+    path, at = "small/feeder1/active_power", ("--url", url, "--json")
+    until(lambda: value(run, url, path) == 2.0, 30)
+    write = ("endpoint", "write", *at, "--as")
+    code, out, err = run(*write, "operator/lan", "drive", path, "4.5")
+    assert code == 0, err
+    found = orjson.loads(out)
+    assert [found[name] for name in ("before", "sent", "after")] == ["2", "4500", "4.5"]
+    until(lambda: value(run, url, path) == 4.5, 30)
+    for words, code, told in (
+        (("viewer/minh", "drive", path, "5"), REFUSED, "only operator may"),
+        (("operator/lan", "drive", path, "9.5"), INPUT, "write 0 to 9"),
+        (("operator/lan", "plc", f"{HALL}/p01/active_power", "5"), REFUSED, "nobody may"),
+        (("operator/lan", "far", f"{HALL}/p02/active_power", "5"), INPUT, "in its plant"),
+    ):
+        refused = run(*write, *words)
+        assert (refused[0], told in refused[2]) == (code, True), refused[2]
+    call = ("endpoint", "call", *at, "--as", "engineer/lan", "drive", "nsu=urn:drive;s=Reset", "41")
+    assert orjson.loads(run(*call)[1])["after"] == "42"
+    trail = rows(run, "audit", "--url", url, "--action", "endpoint.", "--since", "-1h")
+    told = [(row["who"], row["detail"]["result"]) for row in trail if "result" in row["detail"]]
+    lan = "lan"
+    assert told[::-1] == [
+        (lan, "Good"), ("minh", "refused"), (lan, "failed"), (lan, "refused"), (lan, "failed"),
+        (lan, "Good"),
+    ]  # fmt: skip
+    assert run("audit", "--check", "--url", url)[0] == 0
 
 
 def test_an_endpoint_is_added_read_and_removed_while_the_service_runs(

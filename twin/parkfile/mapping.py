@@ -17,10 +17,10 @@ from models.errors import InputError, did_you_mean
 from models.units import DIMENSION_OF_UNIT, DIMENSIONS, convert
 from twin.metrics import METRICS, Metric
 from twin.parkfile.parts import TYPE_LABELS
+from twin.parkfile.placeholders import PLACEHOLDER, pattern_of
 from twin.parkfile.schema import Mapping as MappingSpec
 from twin.tags import Binding
 
-_PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)(\*\*)?\}")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -154,14 +154,6 @@ def scale_to(target: Target, unit: str | None) -> float:
     return convert(1.0, unit, stored)
 
 
-def paired(match: str, to: str) -> re.Pattern[str]:
-    """Pattern of ``node``, a line break and ``path below the park``, as a mapping binds them.
-
-    A placeholder stands for the same text on both sides.
-    """
-    return _pattern(f"{match}\n{to}")
-
-
 def source_unit(binding: Binding) -> str:
     """Unit at the source of a binding; empty where it is the stored one or unknown."""
     dimension = DIMENSION_OF_UNIT.get(binding.unit)
@@ -172,14 +164,14 @@ def source_unit(binding: Binding) -> str:
 
 
 def _names(text: str, where: str) -> frozenset[str]:
-    rest = _PLACEHOLDER.sub("", text)
+    rest = PLACEHOLDER.sub("", text)
     if "{" in rest or "}" in rest:
         raise InputError(
             f"'{text}' holds a brace that is no placeholder",
             "write {name} or {name**}, a-z, 0-9 and _",
             where,
         )
-    return frozenset(found.group(1) for found in _PLACEHOLDER.finditer(text))
+    return frozenset(found.group(1) for found in PLACEHOLDER.finditer(text))
 
 
 def _matches(to: str, catalogue: Catalogue) -> Iterator[tuple[Target, dict[str, str]]]:
@@ -188,7 +180,7 @@ def _matches(to: str, catalogue: Catalogue) -> Iterator[tuple[Target, dict[str, 
         if to in targets:
             yield targets[to], {}
         return
-    pattern = _pattern(to)
+    pattern = pattern_of(to)
     for path, target in targets.items():
         found = pattern.fullmatch(path)
         if found is not None and _types_agree(found, catalogue.types):
@@ -205,20 +197,7 @@ def _types_agree(found: re.Match[str], types: Mapping[str, str]) -> bool:
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda found: values[found.group(1)], template)
-
-
-def _pattern(to: str) -> re.Pattern[str]:
-    seen: set[str] = set()
-    text, at = "", 0
-    for found in _PLACEHOLDER.finditer(to):
-        name, many = found.groups()
-        segments = "[a-z0-9_/]+" if many else "[a-z0-9_]+"
-        text += re.escape(to[at : found.start()])
-        text += f"(?P={name})" if name in seen else f"(?P<{name}>{segments})"
-        seen.add(name)
-        at = found.end()
-    return re.compile(text + re.escape(to[at:]))
+    return PLACEHOLDER.sub(lambda found: values[found.group(1)], template)
 
 
 def _check_identifier(node: str) -> None:
