@@ -115,6 +115,10 @@ async def test_a_certificate_is_approved_renewed_and_taken_back_and_the_trail_te
         trusted = (await in_place(service, "trusted"))[0]
         assert trusted.endpoints == ("p/n",)
         assert trusted.application_uri == "urn:floor:secure"
+        status = (await live.host.status())[0]
+        ours = (await in_place(service, "own"))[0]
+        assert status.certificate_us == trusted.until_us
+        assert status.own_certificate_us == ours.until_us
 
         # The server does not know the new certificate: the old one goes on being used.
         own = (await in_place(service, "own"))[0]

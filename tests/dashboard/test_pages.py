@@ -17,7 +17,7 @@ from fake_service import FakePark
 from fastapi import FastAPI
 from plotly.utils import PlotlyJSONEncoder
 
-from cluster.ports import EndpointStatus, InvalidInput, Problem, Unavailable
+from cluster.ports import EndpointState, EndpointStatus, InvalidInput, Problem, Unavailable
 from dashboard import shell
 from dashboard.app import create_app
 from dashboard.page import Desk
@@ -173,6 +173,24 @@ async def test_an_endpoint_that_knows_nothing_yet_is_shown(park):
     park._endpoints = {"new": EndpointStatus(id="new", url="opc.tcp://x:4840")}
     _, page = await shown(park, "/endpoints", "en")
     assert "connecting" in text_in(page)
+
+
+@pytest.mark.parametrize(
+    ("language", "gone", "said"),
+    [
+        ("en", (), "3 new nodes match a rule"),
+        ("vi", (), "3 nút mới khớp quy tắc"),
+        ("en", ("nsu=urn:a;s=x",), "1 mapped nodes are gone from the server"),
+        ("vi", ("nsu=urn:a;s=x",), "1 nút đã gán không còn trên máy chủ"),
+    ],
+)
+async def test_what_rules_found_stands_beneath_the_state(park, language, gone, said):
+    up = EndpointStatus(
+        id="p", url="opc.tcp://x:4840", state=EndpointState.CONNECTED, new_nodes=3, gone_nodes=gone
+    )
+    park._endpoints = {"p": up}
+    _, page = await shown(park, "/endpoints", language)
+    assert said in text_in(page)
 
 
 def test_the_address_of_a_page_is_matched_to_its_end():
