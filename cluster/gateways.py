@@ -29,6 +29,8 @@ _MERGED: Final = frozenset({"ask_with_staged", "shown"})
 _IDLE_LOOKS: Final = 5
 OF_ENDPOINT: Final = frozenset({"browse", "tag_counts", "trust", "crawl", "crawl_stop", "crawled"})
 """Methods whose first argument is an endpoint, or an address."""
+_CONTROL: Final = frozenset({"write", "call"})
+"""The same, but no gateway in a plant takes them."""
 
 
 class Handle(Protocol):
@@ -312,7 +314,7 @@ class Gateways:
                 merged |= cast("dict[str, object]", await self.handles[name].ask(method))
             return merged
         name = self.settings.first
-        if method in OF_ENDPOINT and arguments:
+        if method in OF_ENDPOINT | _CONTROL and arguments:
             name = self.owner(str(arguments[0]))
         if name not in self.handles and self.handles:
             name = min(self.handles)

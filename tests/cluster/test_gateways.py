@@ -363,6 +363,27 @@ async def test_what_concerns_all_gateways_reaches_those_that_answer_though_one_i
     ]
 
 
+@pytest.mark.parametrize("method", ["browse", "tag_counts", "write", "call"])
+async def test_what_concerns_one_endpoint_is_asked_of_the_gateway_that_reads_it(tmp_path, method):
+    told = []
+
+    class Told:
+        def __init__(self, name):
+            self.name = name
+
+        async def ask(self, method, *arguments):
+            if method not in ("put_all", "status", "measures"):
+                told.append((self.name, method, *arguments))
+            return {}
+
+    floor = Floor(tmp_path, limit=1)
+    floor.gateways.handles |= {name: Told(name) for name in ("g", "g-2")}
+    url = "opc.tcp://127.0.0.1:4840"
+    await floor.gateways.hold([endpoint("a", url, 1), endpoint("b", url, 2)])
+    await floor.gateways.ask(method, "b", "what")
+    assert told == [("g-2", method, "b", "what")]
+
+
 async def test_a_look_beside_another_one_leaves_no_trace_of_a_gateway_that_was_closed(tmp_path):
     gateways, closed = Floor(tmp_path, limit=1).gateways, asyncio.Event()
 
