@@ -53,7 +53,9 @@ class Told:
 
 
 @dataclass(slots=True)
-class _Due:
+class Due:
+    """When an endpoint is looked at next [monotonic s], and what is known of it."""
+
     next_s: float
     changes: int = 0
     told: Told = field(default_factory=Told)
@@ -83,7 +85,7 @@ class RuleWatch:
     ) -> None:
         self._live = live
         self._clock, self._chance, self._ask_s = clock, chance, ask_s
-        self._due: dict[str, _Due] = {}
+        self._due: dict[str, Due] = {}
 
     async def run(self, bind: Bind, audit: Audit) -> None:
         """Look whenever it is time, for ever.
@@ -109,7 +111,7 @@ class RuleWatch:
             due = self._due.get(name)
             if due is None:
                 first_s = self._clock() + every_s * self._chance(*_FIRST)
-                due = self._due[name] = _Due(next_s=first_s)
+                due = self._due[name] = Due(next_s=first_s)
             if name not in up:
                 continue
             if up[name].model_changes != due.changes:
@@ -143,9 +145,7 @@ class RuleWatch:
             if endpoint.rules_every > 0 and any(map(is_rule, endpoint.map))
         }
 
-    async def _look_at(
-        self, name: str, due: _Due, every_s: float, bind: Bind, audit: Audit
-    ) -> None:
+    async def _look_at(self, name: str, due: Due, every_s: float, bind: Bind, audit: Audit) -> None:
         try:
             found = await self._expanded(name)
             for rule, new in found.automatic.items():
