@@ -121,6 +121,8 @@ class EndpointConfig:
     heartbeat, heartbeat_s
         Node of the device behind the server that changes at least this often [s]; when it does not,
         the endpoint is frozen although its server answers. Empty for none.
+    reverse
+        The server connects to us (reverse connect); it has to claim exactly `url`.
     poll
         Read in a cycle of `sampling_ms` instead of subscribing, for servers that cannot.
     enabled
@@ -152,6 +154,7 @@ class EndpointConfig:
     callable_by: tuple[tuple[str, frozenset[str]], ...] = field(default=(), compare=False)
     heartbeat: str = ""
     heartbeat_s: float = 60.0
+    reverse: bool = False
     poll: bool = False
     enabled: bool = True
     application_uri: str = ""
@@ -181,6 +184,12 @@ class EndpointConfig:
             )
         if self.redundancy not in REDUNDANCIES:
             raise InputError(f"{self.redundancy!r}", f"one of {REDUNDANCIES}", "redundancy")
+        if self.reverse and self.spares:
+            raise InputError(
+                "an endpoint with reverse connect has no spares",
+                "leave them out, or let us connect to the server",
+                "spares",
+            )
         self._check_security()
         if self.time_policy not in TIME_POLICIES:
             raise InputError(f"{self.time_policy!r}", f"one of {TIME_POLICIES}", "time_policy")
@@ -310,6 +319,7 @@ def endpoint_config(
         ),
         heartbeat=endpoint.heartbeat,
         heartbeat_s=endpoint.heartbeat_within,
+        reverse=endpoint.reverse,
         items=tuple(_allowed(endpoint, items_of(rows, endpoint.id, rates), rows)),
     )
 

@@ -26,6 +26,7 @@ from connectors.opcua.hooks import Ticket, connect, heed
 from connectors.opcua.hooks import leave as drop
 from connectors.opcua.profiles import Profile, profile_of
 from connectors.opcua.refusals import REFUSALS
+from connectors.opcua.reverse import WAIT_S, ReverseHello, address_key
 from connectors.opcua.security import Pki, fingerprint_of, first_certificate
 from connectors.opcua.users import log_in
 from models.errors import Refused, TwinError, Unavailable
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 _HELD: Final[WeakKeyDictionary[Client, tuple[Budget, Purpose]]] = WeakKeyDictionary()
 """Sessions taken from a budget."""
+_TOLD: Final[dict[str, list[ua.EndpointDescription]]] = {}
+"""What servers offer that connect to us."""
 
 PRODUCT_URI: Final = "urn:parktwin"
 SESSION_TIMEOUT_MS: Final = 60_000
@@ -96,21 +99,66 @@ class CertificateRefused(Refused):
         self.fingerprint = fingerprint
 
 
-def new_client(url: str, timeout_s: float) -> Client:
-    """A client whose own watchdog never probes: the supervision is ours."""
+def new_client(
+    url: str, timeout_s: float, *, reverse: bool = False, first: bool = False
+) -> GuardedClient:
+    """A client whose own watchdog never probes: the supervision is ours.
+
+    Parameters
+    ----------
+    url, timeout_s
+        Address, and longest wait for an answer [s].
+    reverse, first
+        Wait for the server to connect, and go before others that wait too.
+    """
     client = GuardedClient(url, timeout=timeout_s, watchdog_intervall=_OWN_WATCHDOG_OFF_S)
     client.name = client.description = "parktwin"
     client.product_uri = PRODUCT_URI
     client.session_timeout = SESSION_TIMEOUT_MS
     client.max_messagesize = MAX_MESSAGE_BYTES
+    client.reverse, client.first = reverse, first
     return client
 
 
-async def offered(url: str, timeout_s: float) -> list[ua.EndpointDescription]:
+async def offered(
+    url: str, timeout_s: float, *, reverse: bool = False
+) -> list[ua.EndpointDescription]:
     """What the server offers; asked over an unsecured channel, as discovery always is."""
-    async with asyncio.timeout(timeout_s):
-        endpoints = await new_client(url, timeout_s).connect_and_get_server_endpoints()
-    return list(endpoints)
+    client = new_client(url, timeout_s, reverse=reverse)
+    async with asyncio.timeout(timeout_s + WAIT_S * reverse):
+        return await _asked(client, url)
+
+
+async def _asked(client: GuardedClient, url: str) -> list[ua.EndpointDescription]:
+    """Ask a server what it offers; one that connects itself is asked once, until a try fails.
+
+    Each question takes a connection, and such a server lets seconds pass before the next one.
+    """
+    if not client.reverse:
+        return list(await client.connect_and_get_server_endpoints())
+    key = address_key(url)
+    if key not in _TOLD:
+        endpoints = await client.connect_and_get_server_endpoints()
+        if client.hello is not None:
+            for endpoint in endpoints:
+                _same_server(client.hello, endpoint.Server.ApplicationUri or "")
+        _TOLD[key] = list(endpoints)
+    return _TOLD[key]
+
+
+def _same_server(hello: ReverseHello | None, application_uri: str) -> None:
+    """Refuse a server that is another one than it said when it connected.
+
+    Raises
+    ------
+    Refused
+        With both names.
+    """
+    if hello is not None and hello.server_uri != application_uri:
+        raise Refused(
+            f"the server called as {hello.server_uri[:200]!r} and is {application_uri!r}",
+            "enter its own ApplicationUri at the server",
+        )
 
 
 def choose(
@@ -149,7 +197,7 @@ def _policy_name(endpoint: ua.EndpointDescription) -> str:
     return uri.removeprefix(_POLICY_URI).replace("_", "")
 
 
-async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> None:
+async def secured(client: GuardedClient, config: EndpointConfig, pki: Pki | None) -> None:
     """Set security and user of a client, before it connects.
 
     Raises
@@ -169,7 +217,7 @@ async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> No
     now = datetime.now(UTC)
     own = await asyncio.to_thread(pki.own, now)
     client.application_uri = own.application_uri
-    endpoint = choose(await client.connect_and_get_server_endpoints(), config)
+    endpoint = choose(await _asked(client, config.url), config)
     der = endpoint.ServerCertificate or b""
     _judged(pki, config, der, endpoint.Server.ApplicationUri or "")
 
@@ -177,6 +225,7 @@ async def secured(client: Client, config: EndpointConfig, pki: Pki | None) -> No
         # The session may present another certificate than discovery did.
         if fingerprint_of(certificate) != fingerprint_of(first_certificate(der)):
             raise Refused("the server's certificate changed while connecting", "try again")
+        _same_server(client.hello, server.ApplicationUri or "")
         _judged(pki, config, der, server.ApplicationUri or "")
 
     client.certificate_validator = validate
@@ -238,21 +287,29 @@ async def open_or_resume(
     TwinError
         With cause and remedy, whatever went wrong.
     """
-    client = new_client(config.url, timeout_s)
+    first = purpose == "subscription"
+    client = new_client(config.url, timeout_s, reverse=config.reverse, first=first)
     await reserve(client, config.url, purpose, timeout_s)
     try:
-        async with asyncio.timeout(timeout_s * 2):
+        async with asyncio.timeout(2 * (timeout_s + WAIT_S * config.reverse)):
             await secured(client, config, pki)
             opened = Opened(client, await connect(client, ticket, MAX_MESSAGE_BYTES))
             heed()
             return opened
     except BaseException as fault:
+        if client.hello is not None:
+            forget_offered(config.url)
         await close(client)
         if isinstance(fault, TwinError) or not isinstance(fault, Exception):
             raise
         what, remedy = explain(fault)
         what += ours_of(fault, config.url)
         raise Unavailable(what, "; ".join(filter(None, (clock_remedy(client), remedy)))) from fault
+
+
+def forget_offered(url: str) -> None:
+    """Ask a server that connects itself anew what it offers."""
+    _TOLD.pop(address_key(url), None)
 
 
 def ours_of(fault: BaseException, url: str) -> str:

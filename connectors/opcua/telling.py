@@ -15,6 +15,7 @@ from connectors.opcua.monitor import Monitor
 from connectors.opcua.pace import Pace
 from connectors.opcua.publishing import Publisher
 from connectors.opcua.report import EndpointState, EndpointStatus
+from connectors.opcua.reverse import waiting_told
 from connectors.opcua.rows import Rows
 from connectors.opcua.session import Identity
 from twin.samples import from_us
@@ -245,7 +246,7 @@ class Telling:
             url=self._config.url,
             security=self._config.security,
             state=self.state,
-            cause=self._hint() if connected else self.cause,
+            cause=self._hint() if connected else self._away(),
             since_us=self._since_us,
             requested=len(self._config.items),
             accepted=monitor.accepted if monitor is not None else self.polled * connected,
@@ -270,6 +271,11 @@ class Telling:
             suggested_policy=self._suggested_policy(),
             last_gaps=tuple(dict(gap) for gap in self.ledger.recent),
         )
+
+    def _away(self) -> str:
+        """Why it is not connected."""
+        told = waiting_told(self._config.url) if self._config.reverse else ""
+        return self.cause if self.cause.startswith(told) else f"{told}; {self.cause}".rstrip("; ")
 
     def tag_counts(self) -> dict[int, dict[str, object]]:
         """How each tag does since the endpoint was started; plain values.

@@ -23,13 +23,14 @@ from asyncua.ua.object_ids import ObjectIds
 from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.decode import Decoder
-from connectors.opcua.guarded import clock_remedy
+from connectors.opcua.guarded import GuardedClient, clock_remedy
 from connectors.opcua.hooks import connect, send
 from connectors.opcua.kernel import Bytes
 from connectors.opcua.monitor import Monitor
 from connectors.opcua.publishing import Publisher
 from connectors.opcua.reach import Reach, allowed_reach
 from connectors.opcua.report import EndpointTest, TestStep
+from connectors.opcua.reverse import WAIT_S, listener
 from connectors.opcua.rows import Rows
 from connectors.opcua.security import Pki, fingerprint_of, first_certificate
 from connectors.opcua.session import (
@@ -38,6 +39,7 @@ from connectors.opcua.session import (
     Identity,
     close,
     explain,
+    forget_offered,
     new_client,
     offered,
     ours_of,
@@ -69,7 +71,7 @@ class _Trial:
     policies: tuple[str, ...] = ()
     fingerprint: str = ""
     identity: Identity | None = None
-    client: Client | None = None
+    client: GuardedClient | None = None
 
     async def step(self, name: str, work: Callable[[], Awaitable[str]]) -> bool:
         """Run a phase; note what it found or why it failed."""
@@ -92,12 +94,19 @@ class _Trial:
 
     async def address(self) -> str:
         """Is the address allowed, and does its name exist? The next steps go to what it is now."""
+        if self.config.reverse:
+            self.reach.claimed(self.config.url)
+            self.url = self.config.url
+            forget_offered(self.url)
+            return "the server connects to us"
         self.url = await self.reach.pinned(self.config.url)
         place = urlsplit(self.url)
         return f"{place.hostname}, port {place.port}"
 
     async def tcp(self) -> str:
-        """Does anything listen?"""
+        """Does anything listen? Or does the server connect to us?"""
+        if self.config.reverse:
+            return f"{await listener().arrival(self.url)} has connected"
         place = urlsplit(self.url)
         async with asyncio.timeout(self.timeout_s):
             _, writer = await asyncio.open_connection(place.hostname, place.port)
@@ -106,7 +115,7 @@ class _Trial:
 
     async def endpoints(self) -> str:
         """Is it an OPC UA server, and what does it offer?"""
-        endpoints = await offered(self.url, self.timeout_s)
+        endpoints = await offered(self.url, self.timeout_s, reverse=self.config.reverse)
         self.policies = policies_of(endpoints)
         for endpoint in endpoints:
             if endpoint.ServerCertificate:
@@ -116,7 +125,7 @@ class _Trial:
 
     async def certificate(self) -> str:
         """Is the wanted policy offered, and is the server's certificate good and trusted?"""
-        client = self.client = new_client(self.url, self.timeout_s)
+        client = self.client = new_client(self.url, self.timeout_s, reverse=self.config.reverse)
         await secured(client, self.config, self.pki)
         if self.config.policy == "None":
             return "no security, as it was asked for: anyone on the network can read and forge"
@@ -129,7 +138,7 @@ class _Trial:
         """Does the server let us in?"""
         assert self.client is not None  # noqa: S101 - the step before made it
         await reserve(self.client, self.config.url, "test", self.timeout_s)
-        async with asyncio.timeout(self.timeout_s * 2):
+        async with asyncio.timeout(self.timeout_s * 2 + WAIT_S * self.config.reverse):
             await connect(self.client, None, MAX_MESSAGE_BYTES)
         return f"as {self.config.user or 'anonymous'}"
 

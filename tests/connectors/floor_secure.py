@@ -53,10 +53,11 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def node_server(folder: Path, clock_s: int = 0):
+async def node_server(folder: Path, clock_s: int = 0, clients: str = ""):
     node = Node(folder)
     process = await asyncio.create_subprocess_exec(
         "node", str(HERE / "secure.js"), str(node.port), str(folder / "server"), str(clock_s),
+        clients,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

@@ -1,7 +1,8 @@
-// node secure.js PORT FOLDER [CLOCK_SECONDS]: a server that takes only whom it knows.
+// node secure.js PORT FOLDER [CLOCK_SECONDS [CLIENTS]]: a server that takes only whom it knows.
 // Users: reader with password "đúng", and by certificate. Certificates (DER) are trusted by a line
 // "users FILE" or "pki FILE" on its input: its watch of the folders may miss what comes at once.
-// V stands still, Count grows every 20 ms. CLOCK_SECONDS shifts its clock.
+// V stands still, Count grows every 20 ms. CLOCK_SECONDS shifts its clock. It connects itself to each
+// of CLIENTS (opc.tcp://host:port, between commas) and says so in a ReverseHello.
 const shift = 1000 * Number(process.argv[4] || 0);
 if (shift) {
   const Real = Date;
@@ -32,6 +33,7 @@ function obey(managers) {
 
 async function main() {
   const [port, folder] = process.argv.slice(2);
+  const clients = (process.argv[5] || "").split(",").filter(Boolean);
   const managers = { pki: await manager(`${folder}/pki`), users: await manager(`${folder}/users`) };
   const server = new OPCUAServer({
     port: Number(port),
@@ -46,6 +48,10 @@ async function main() {
       SecurityPolicy.Aes128_Sha256_RsaOaep, SecurityPolicy.Aes256_Sha256_RsaPss,
     ],
     allowAnonymous: false,
+    reverseConnect: {
+      connections: clients.map((endpointUrl) => ({ endpointUrl })),
+      reconnectDelay: 100, maxReconnectDelay: 500,
+    },
     userManager: { isValidUser: (user, password) => user === "reader" && password === "đúng" },
   });
   await server.initialize();
