@@ -48,7 +48,7 @@ class Told:
 
     new_nodes: int = 0
     gone_nodes: tuple[str, ...] = ()
-    rules_us: int = 0
+    rules_us: int | None = None
     rules_fault: str = ""
 
 

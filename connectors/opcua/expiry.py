@@ -24,7 +24,7 @@ def with_expiry(
         Wall time, aware.
     """
     secure = [one for one in statuses if one.security != "None" and one.id in pki.ends]
-    own_us = _own_us(pki, now) if secure else 0
+    own_us = _own_us(pki, now) if secure else None
     ends = {one.id: _us(pki.ends[one.id]) for one in secure}
     return [
         replace(one, certificate_us=ends[one.id], own_certificate_us=own_us)
@@ -34,11 +34,11 @@ def with_expiry(
     ]
 
 
-def _own_us(pki: Pki, now: datetime) -> int:
+def _own_us(pki: Pki, now: datetime) -> int | None:
     try:
         return _us(pki.own(now).not_after)
     except (TwinError, OSError):  # the connection itself says what is wrong with our files
-        return 0
+        return None
 
 
 def _us(at: datetime) -> int:

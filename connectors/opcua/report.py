@@ -66,7 +66,7 @@ class EndpointStatus:
         Name of the gateway that reads it; empty before that is known.
     certificate_us, own_certificate_us
         When the certificate its server showed last expires, and the one its gateway shows it
-        [wall time, us]; 0 while no certificate was seen.
+        [wall time, us]; None while no certificate was seen.
     model_changes
         Times its server said that it has got or lost nodes (the notifier i=2253 among `events`).
     new_nodes
@@ -74,7 +74,7 @@ class EndpointStatus:
     gone_nodes
         Mapped nodes that its server had no more when the rules were looked at.
     rules_us, rules_fault
-        When the rules were looked at last [wall time, us; 0: never], and why that failed.
+        When the rules were looked at last [wall time, us; None: never], and why that failed.
     """
 
     id: str
@@ -107,12 +107,12 @@ class EndpointStatus:
     suggested_policy: str = ""
     last_gaps: tuple[Mapping[str, str], ...] = ()
     gateway: str = ""
-    certificate_us: int = 0
-    own_certificate_us: int = 0
+    certificate_us: int | None = None
+    own_certificate_us: int | None = None
     model_changes: int = 0
     new_nodes: int = 0
     gone_nodes: tuple[str, ...] = ()
-    rules_us: int = 0
+    rules_us: int | None = None
     rules_fault: str = ""
 
 

@@ -124,4 +124,4 @@ def test_a_file_of_ours_that_cannot_be_read_leaves_the_statuses(tmp_path):
     assert shown_by_server(pki, days=20).ok
     pki.own(NOW).certificate.write_bytes(b"no certificate")
     (one,) = with_expiry([status()], pki, NOW)
-    assert (one.certificate_us, one.own_certificate_us) == (NOW_US + 20 * DAY_US, 0)
+    assert (one.certificate_us, one.own_certificate_us) == (NOW_US + 20 * DAY_US, None)
