@@ -20,14 +20,25 @@ fake = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(fake)
 
 
-@pytest.fixture
-def service():
-    return fake.FakeService()
+@pytest.fixture(scope="module")
+def standing():
+    """A played service and its routes, made once: they hold nothing but the service."""
+    service = fake.FakeService()
+    return service, create_api(service, service, "1.2.3")
 
 
 @pytest.fixture
-async def http(service):
-    api = create_api(service, service, "1.2.3")
+def service(standing):
+    """The played service, as new."""
+    made, _ = standing
+    vars(made).clear()
+    made.__init__()
+    return made
+
+
+@pytest.fixture
+async def http(service, standing):
+    _, api = standing
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
         yield client
