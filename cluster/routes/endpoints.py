@@ -29,6 +29,8 @@ from cluster.wire import iso, plain
 from twin.parkfile.schema import DEADBAND, REFERENCE
 
 _LIST_MOST: Final = 16 * 2**20
+_AHEAD_US: Final = 300_000_000
+"""Times of a source that is this much ahead are believed."""
 Asked = Annotated[str, Query(description="Endpoint id, or opc.tcp:// address")]
 
 
@@ -150,7 +152,7 @@ def _one(router: APIRouter, service: ParkService) -> None:
         park: str,
         endpoint: str,
         since: Time = "-7d",
-        until: Time = "now",
+        until: Time | None = None,
         limit: Annotated[int, Query(ge=1, le=5000)] = 200,
     ) -> Response:
         """List what the notifiers of an endpoint told, the newest first.
@@ -159,7 +161,9 @@ def _one(router: APIRouter, service: ParkService) -> None:
         connect) or `missing` (a time whose events may have been lost, and why).
         """
         now_us = (await summary(service, park)).now_us
-        begin_us, end_us = parse_time(since, "since", now_us), parse_time(until, "until", now_us)
+        begin_us = parse_time(since, "since", now_us)
+        # Its clock may be ahead of ours: what it told just now is asked for too.
+        end_us = now_us + _AHEAD_US if until is None else parse_time(until, "until", now_us)
         return answer(await service.endpoint_events(park, endpoint, begin_us, end_us, limit))
 
     @router.get("/parks/{park}/endpoints/{endpoint}/tags")

@@ -70,7 +70,9 @@ async def bound_of(visit: Visit, known: str) -> dict[str, str]:
     names = [e.id for e in await visit.service.endpoints(visit.park.id)]
     if known not in names:
         raise NotFound("endpoint", known, tuple(names))
-    return {t.node: t.path for t in await visit.service.tags(visit.park.id) if t.endpoint == known}
+    tags = await visit.service.tags(visit.park.id)
+    # What a notifier tells is no value one could map.
+    return {t.node: t.path for t in tags if t.endpoint == known and t.kind != "event"}
 
 
 def steps(visit: Visit, names: Sequence[str]) -> Component:

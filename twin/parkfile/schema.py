@@ -397,6 +397,10 @@ MethodNodes = Annotated[
 """``<object> <method>``, both as files write nodes."""
 
 
+NotifierNode = Annotated[str, Field(pattern=r"^(nsu=[^;]+;)?[isgb]=.+$", max_length=500)]
+"""A node that tells events, as files write nodes."""
+
+
 class Mapping(Strict):
     """Nodes → tag paths. Placeholders in braces stand for the same text on both sides."""
 
@@ -452,7 +456,9 @@ class Endpoint(Strict):
     bridge: Duration = Field(10.0, description="Outage the server's queues should hold")
     spares: tuple[str, ...] = Field((), description="Addresses of redundant servers")
     redundancy: Literal["cold", "warm", "hot"] = "cold"
-    events: tuple[str, ...] = Field((), description="Notifiers: nsu=<URI>;… or i=2253")
+    events: tuple[NotifierNode, ...] = Field(
+        (), description="Notifiers: nsu=<URI>;…, or i=2253 for the server itself"
+    )
     callable_by: dict[MethodNodes, tuple[Role, ...]] = Field(
         default={},
         description="`<object> <method>` → roles that may call it; nobody when left out",
