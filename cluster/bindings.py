@@ -223,12 +223,6 @@ def in_plants(park: Park, endpoints: Sequence[EndpointRow]) -> tuple[EndpointSta
     return tuple(found)
 
 
-def split_gateway(address: str) -> tuple[str, str]:
-    """Gateway and address of ``gateway@opc.tcp://…``; no gateway where none is written."""
-    gateway, at, url = address.partition("@")
-    return (gateway, url) if at and url.startswith("opc.tcp://") else ("", address)
-
-
 def _gateway(row: EndpointRow) -> str:
     """Gateway in a plant that reads a registered endpoint; empty for the service itself."""
     return str(row.spec.get("gateway", ""))

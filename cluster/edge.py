@@ -29,7 +29,7 @@ from cluster.gateway_token import SIGNATURE, read_token
 from cluster.layout import SECRETS, SESSIONS
 from cluster.settings import SECRET_FILES
 from cluster.until_stopped import until_stopped
-from connectors.gateway import Gateway, GatewaySettings
+from connectors.gateway import Gateway, GatewaySettings, Taken, read_state
 from connectors.opcua.budget import share_sessions
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.expiry import with_expiry
@@ -104,6 +104,7 @@ class Edge:
         self._errands = EdgeErrands(
             self._link, self._hands, settings.folder / "pki", self._news.set, settings.pace
         )
+        self._remembered: dict[str, frozenset[str]] = {}
         self._versions: dict[str, int] = {}
         self._told = ""
         self._reading = False
@@ -199,8 +200,10 @@ class Edge:
         """Read exactly what is wanted; a park that is not named any more goes on as it was."""
         for park, (version, endpoints) in config.parks.items():
             if park not in self._gateways:
+                remembered = await asyncio.to_thread(read_state, self._settings.folder / park)
                 new = self._gateway(park, config.gateway)
                 await new.start()
+                self._remembered[park] = frozenset(remembered)
                 self._gateways[park] = new
                 self._hold(park, new)
             if version == self._versions.get(park):
@@ -211,7 +214,7 @@ class Edge:
             for gone in held - {endpoint.id for endpoint in endpoints}:
                 await gateway.remove(gone)
             for endpoint in endpoints:
-                await gateway.put(endpoint)
+                await gateway.put(endpoint, self._never_begun(park, endpoint.id, config.kept_us))
             self._versions[park] = version
             self._configs[park].clear()
             self._configs[park].update({endpoint.id: endpoint for endpoint in endpoints})
@@ -220,6 +223,12 @@ class Edge:
                 f"{park}: reading {len(endpoints)} endpoint(s) with {items} tag(s), "
                 f"delivering to {self._settings.link.url} as {config.gateway}"
             )
+
+    def _never_begun(self, park: str, endpoint: str, kept_us: int) -> Taken | None:
+        """Since when an endpoint is missing that no process lived long enough to begin with."""
+        if not kept_us or endpoint in self._remembered[park]:
+            return None
+        return Taken(memory={"covered_us": kept_us}, cause="gateway was not running")
 
     def _hold(self, park: str, gateway: Gateway) -> None:
         """Have somebody who does what is asked of a gateway besides reading."""

@@ -6,7 +6,7 @@ numbers that the service has set aside for its next starts. Both are its owner's
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ import orjson
 
 from cluster.config_json import config_from
 from cluster.gateway_token import GatewayToken
+from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig
 from models.errors import Corrupt, InputError, Refused
 from twin.memory.fsync import write_durably
@@ -36,11 +37,14 @@ class EdgeConfig:
         When its token ends [us].
     parks
         Park → version and endpoints.
+    kept_us
+        When it was written to this disk [us], for one that was read from there; else 0.
     """
 
     gateway: str
     expires_us: int
     parks: dict[str, tuple[int, tuple[EndpointConfig, ...]]]
+    kept_us: int = field(default=0, compare=False)
 
 
 def read_config(body: bytes) -> EdgeConfig:
@@ -103,7 +107,7 @@ class EdgeStore:
         found = read_config(body)
         if body != self._kept:
             kept = {"nonce": nonce, "signature": signature, "body": body.decode()}
-            _write(self._folder / "config.json", kept)
+            _write(self._folder / "config.json", {**kept, "kept_us": wall_us()})
             self._kept = body
         return found
 
@@ -113,10 +117,11 @@ class EdgeStore:
             plain = orjson.loads((self._folder / "config.json").read_bytes())
             body = str(plain["body"]).encode()
             signed = self._token.signed(str(plain["signature"]), str(plain["nonce"]).encode(), body)
+            kept_us = min(int(plain.get("kept_us", 0)), wall_us())
         except (OSError, ValueError, KeyError, TypeError):
             return None
         try:
-            return read_config(body) if signed else None
+            return replace(read_config(body), kept_us=kept_us) if signed else None
         except Corrupt as fault:
             logger.warning("what was kept is asked for again", extra={"cause": str(fault)})
             return None

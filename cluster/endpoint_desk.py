@@ -6,15 +6,17 @@ from dataclasses import asdict, replace
 from typing import cast
 
 from cluster import bindings
+from cluster.gateway_host import room_for
 from cluster.live_park import LivePark
 from cluster.metadata.store import FILE_ORIGIN
 from cluster.metadata.tables import EndpointRow
+from cluster.plant_address import split_gateway
 from cluster.ports import BrowsedNode, EndpointSpec, EndpointTest
 from connectors.clock import wall_us
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.propose import with_proposals
 from connectors.opcua.reach import allowed_reach
-from models.errors import Conflict, InputError, NotFound, Unavailable
+from models.errors import Conflict, InputError, NotFound, Unavailable, did_you_mean
 
 
 class EndpointDesk:
@@ -45,13 +47,12 @@ class EndpointDesk:
         mapping = {pair["node"]: pair["path"] for pair in spec.mapping}
         self._check(spec.id, mapping)
         config = config_to_try(spec)
-        try:
-            await allowed_reach().resolve(config.url)
-        except Unavailable:  # a name that is not known yet may be saved by force
-            if not force:
-                raise
+        if spec.gateway:
+            await self._behind(spec.gateway, config)
+        else:
+            await self._reached(config, force=force)
         if not force:
-            passed(await self._try(config))
+            passed(await self._try(config, spec.gateway))
         row = bindings.row_of(self._live.id, spec, wall_us())
         await asyncio.to_thread(self._store.put_endpoint, row)
         await asyncio.to_thread(self._store.map_nodes, self._live.id, spec.id, mapping)
@@ -60,34 +61,80 @@ class EndpointDesk:
     async def test_again(self, endpoint: str) -> EndpointTest:
         """Try a registered endpoint with everything it is registered with."""
         self._need(endpoint)
-        self._read_here(endpoint)
-        live = self._live
+        live, gateway = self._live, self._live.gateway_of(endpoint)
         known = await asyncio.to_thread(self._store.endpoints, live.id)
         rows = list(live.dictionary.open.values())
-        found = bindings.configs(live.park, known, rows, live.settings.urls)
-        return await self._try(next(config for config in found if config.id == endpoint))
+        if gateway:
+            found = bindings.edge_configs(live.park, known, rows, gateway)
+        else:
+            found = bindings.configs(live.park, known, rows, live.settings.urls)
+        return await self._try(next(config for config in found if config.id == endpoint), gateway)
 
     async def trial_begin(self, spec: EndpointSpec) -> str:
         """Start to try an endpoint that is not saved; the name to ask for it."""
-        return str(await self._live.ask_gateway("trial_begin", config_to_try(spec)))
+        live, config = self._live, config_to_try(spec)
+        if spec.gateway:
+            return live.errands.trial_begin(spec.gateway, live.id, config)
+        return str(await live.ask_gateway("trial_begin", config))
 
     async def trial(self, trial: str) -> tuple[EndpointTest, bool]:
         """What a test found so far, and whether it is over."""
+        if trial in self._live.errands.trials:
+            return self._live.errands.trials.told(trial)
         return cast("tuple[EndpointTest, bool]", await self._live.ask_gateway("trial_told", trial))
 
-    async def _try(self, config: EndpointConfig) -> EndpointTest:
-        return cast("EndpointTest", await self._live.ask_gateway("try_endpoint", config))
+    async def try_spec(self, spec: EndpointSpec) -> EndpointTest:
+        """Try an endpoint that is not saved, from the gateway that would have to reach it."""
+        return await self._try(config_to_try(spec), spec.gateway)
+
+    async def _try(self, config: EndpointConfig, gateway: str) -> EndpointTest:
+        live = self._live
+        if gateway:
+            found = await live.errands.ask(gateway, live.id, "try_endpoint", config)
+        else:
+            found = await live.ask_gateway("try_endpoint", config)
+        return cast("EndpointTest", found)
+
+    async def _reached(self, config: EndpointConfig, *, force: bool) -> None:
+        if config.reverse:
+            allowed_reach().claimed(config.url)
+            return
+        try:
+            await allowed_reach().resolve(config.url)
+        except Unavailable:  # a name that is not known yet may be saved by force
+            if not force:
+                raise
+
+    async def _behind(self, gateway: str, config: EndpointConfig) -> None:
+        """Refuse a gateway that has no token for this park, or no room.
+
+        Raises
+        ------
+        InputError, Conflict
+            With what to do.
+        """
+        live = self._live
+        tokens = await asyncio.to_thread(self._store.tokens)
+        known = {row.gateway for row in tokens if live.id in row.parks and row.revoked_us is None}
+        if gateway not in known:
+            raise InputError(
+                f"no gateway {gateway!r} has a token for park {live.id}",
+                did_you_mean(gateway, tuple(known))
+                or f"make one: parktwin gateway-token create {gateway} --park {live.id}",
+                "gateway",
+            )
+        endpoints = await asyncio.to_thread(self._store.endpoints, live.id)
+        room_for((*bindings.edge_configs(live.park, endpoints, (), gateway), config))
 
     async def tags(self, endpoint: str) -> Sequence[Mapping[str, object]]:
         """How each of its tags does, by the gateway that reads it.
 
         Raises
         ------
-        Conflict
-            When a gateway in a plant reads it; that one tells totals only.
+        NotFound, Unavailable
+            When there is no such endpoint, or its gateway is away.
         """
         self._need(endpoint)
-        self._read_here(endpoint)
         told = await self._live.ask_gateway("tag_counts", endpoint)
         counts = cast("Mapping[int, Mapping[str, object]]", told)
         rows = self._live.dictionary.open
@@ -120,21 +167,32 @@ class EndpointDesk:
         """
         if node:
             bindings.split_node(node)
-        if url_or_id.startswith("opc.tcp://"):
-            config = EndpointConfig(id="browsed", url=url_or_id, allow_insecure=True)
-            await allowed_reach().resolve(config.url)
+        gateway, url = split_gateway(url_or_id)
+        if url.startswith("opc.tcp://"):
+            config = EndpointConfig(id="browsed", url=url, allow_insecure=True)
+            if not gateway:  # else its machine says where it may reach
+                await allowed_reach().resolve(config.url)
         else:
-            self._need(url_or_id)
-            self._read_here(url_or_id)
+            self._need(url)
         found = await self._live.ask_gateway("browse", url_or_id, node)
         nodes = cast("Sequence[BrowsedNode]", found)
         bound = tuple(row.binding for row in self._live.dictionary.open.values())
         park = replace(self._live.park, bindings=bound)
         return await asyncio.to_thread(with_proposals, nodes, park)
 
-    async def trust(self, endpoint: str, fingerprint: str) -> None:
-        """Trust a certificate its server has shown, in a test before it is saved or since."""
-        await self._live.ask_gateway("trust", endpoint, fingerprint)
+    async def trust(self, endpoint: str, fingerprint: str, gateway: str = "") -> None:
+        """Trust a certificate its server has shown, in a test before it is saved or since.
+
+        Parameters
+        ----------
+        gateway
+            The one in a plant to which it was shown, for an endpoint that is not saved.
+        """
+        live = self._live
+        if gateway:
+            await live.errands.ask(gateway, live.id, "trust", endpoint, fingerprint)
+        else:
+            await live.ask_gateway("trust", endpoint, fingerprint)
 
     def _known(self) -> tuple[str, ...]:
         return tuple(status.id for status in self._live.statuses)
@@ -142,23 +200,6 @@ class EndpointDesk:
     def _need(self, endpoint: str) -> None:
         if endpoint not in self._known():
             raise NotFound("endpoint", endpoint, self._known())
-
-    def _read_here(self, endpoint: str) -> None:
-        """Refuse what only a gateway in a plant can reach.
-
-        Raises
-        ------
-        Conflict
-            With its name.
-        """
-        found = self._live.park.endpoints.get(endpoint)
-        if found is not None and found.gateway:
-            raise Conflict(
-                f"endpoint {endpoint!r} is read by gateway {found.gateway} in its plant, the "
-                "service cannot reach it",
-                "its status says how it is there; `gateway:` in the park file says who reads it",
-                "endpoint",
-            )
 
     def _check(self, endpoint: str, mapping: Mapping[str, str]) -> None:
         for node, path in mapping.items():
@@ -183,11 +224,6 @@ class EndpointDesk:
             )
             self._store.put_endpoint(row)
         self._store.remove_endpoint(park, endpoint, wall_us())
-
-
-async def try_endpoint(live: LivePark, spec: EndpointSpec) -> EndpointTest:
-    """Try an endpoint from the gateway, which would have to reach it."""
-    return cast("EndpointTest", await live.ask_gateway("try_endpoint", config_to_try(spec)))
 
 
 def config_to_try(spec: EndpointSpec) -> EndpointConfig:

@@ -23,8 +23,8 @@ from connectors.onboarding.seen import SeenNode
 from connectors.opcua.config import EndpointConfig
 from models.errors import Unavailable
 
-AWAY_S: Final = 10.0
-"""A gateway asks every two seconds; five in a row are missing."""
+AWAY_S: Final = 20.0
+"""A gateway asks every two seconds; ten in a row are missing."""
 OPEN_MOST: Final = 8
 """Errands of one gateway at once: each may hold a session of a small PLC."""
 _SLACK_S: Final = 5.0

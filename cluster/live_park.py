@@ -14,16 +14,20 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cluster import bindings, one_root
 from cluster.edges import Edges
+from cluster.errands import Errands
+from cluster.expiries import Expiries
 from cluster.gateway_actor import GatewayActor
 from cluster.gateway_host import GatewayHostSettings
-from cluster.gateways import Gateways, GatewaysSettings
+from cluster.gateways import OF_ENDPOINT, Gateways, GatewaysSettings
 from cluster.history import Dictionary, HistoryReader
 from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import ParkRow
 from cluster.park_actor import ParkActor
 from cluster.park_host import Born, Counts, HostSettings, Pulse
+from cluster.plant_address import split_gateway
 from cluster.ports import FigureSpec, Frame, Part, Vitals
 from cluster.ring import Recent
+from cluster.rule_watch import RuleWatch
 from cluster.settings import ParkSettings, ServiceSettings
 from cluster.wanted import write_wanted
 from connectors.clock import wall_us
@@ -57,10 +61,17 @@ class LivePark:
         What this park and the whole service were asked to run.
     store
         The metadata store.
+    errands
+        What gateways in plants are wanted to do.
     """
 
     def __init__(
-        self, park: Park, settings: ParkSettings, service: ServiceSettings, store: MetadataStore
+        self,
+        park: Park,
+        settings: ParkSettings,
+        service: ServiceSettings,
+        store: MetadataStore,
+        errands: Errands | None = None,
     ) -> None:
         self.park, self.settings, self.store = park, settings, store
         self.reader = HistoryReader(service.folder.memory(park.id))
@@ -68,6 +79,10 @@ class LivePark:
         self.dictionary = Dictionary(())
         self.statuses: list[EndpointStatus] = []
         self.edges = Edges()
+        self.errands = errands or Errands()
+        self._in_plants: tuple[EndpointStatus, ...] = ()
+        self._expiries = Expiries()
+        self.rules = RuleWatch(self)
         self.fault = "starting"
         self.specs: tuple[FigureSpec, ...] = ()
         self.pulse: Pulse | None = None
@@ -81,7 +96,6 @@ class LivePark:
             service.folder.buffer,
             self._start_gateway,
         )
-        self._removed: frozenset[str] = frozenset()
         self._ids: tuple[str, ...] = ()
         self._seq = 0
         self._heard_s = time.monotonic()
@@ -121,7 +135,8 @@ class LivePark:
         """Give the gateway the endpoints as they are wanted now."""
         rows = list(self.dictionary.open.values())
         known = await asyncio.to_thread(self.store.endpoints, self.id)
-        self._removed = frozenset(row.id for row in known)
+        self._in_plants = bindings.in_plants(self.park, known)
+        self.errands.nudge()
         await self.gateways.hold(bindings.configs(self.park, known, rows, self.settings.urls))
         await self._look_at_gateways()
 
@@ -201,11 +216,25 @@ class LivePark:
         else:
             self._take(pulse)
         await self._look_at_gateways()
+        await self._tell_expiries()
 
     async def _look_at_gateways(self) -> None:
         await self.gateways.look()
-        edges = self.edges.statuses(self.park.endpoints, self._removed)
-        self.statuses = sorted([*self.gateways.statuses, *edges], key=lambda status: status.id)
+        edges = self.edges.statuses(self._in_plants)
+        found = sorted([*self.gateways.statuses, *edges], key=lambda status: status.id)
+        self.statuses = self.rules.told(found)
+
+    async def _tell_expiries(self) -> None:
+        """Tell the twin how long certificates last, once a day or when one has changed."""
+        told = self._expiries.news(self.statuses, wall_us())
+        if told is None or self.fault:
+            return
+        try:
+            await self.ask("command", {"certificates": told})
+        except TwinError as error:
+            logger.warning("not told yet", extra={"park": self.id, "cause": str(error)})
+        else:
+            self._expiries.told(told)
 
     def _take(self, pulse: Pulse) -> None:
         if self.pulse is not None and pulse.pid != self.pulse.pid:
@@ -316,8 +345,20 @@ class LivePark:
             self._busy -= 1
 
     async def ask_gateway(self, method: str, *arguments: object) -> object:
-        """Call a method of those gateways whom it concerns, and wait for the answer."""
+        """Call a method of those gateways whom it concerns, here or in a plant, and wait."""
+        gateway, name = self._in_plant(str(arguments[0])) if method in OF_ENDPOINT else ("", "")
+        if gateway:
+            asked = (name, *arguments[1:])
+            return await self.errands.ask_of(gateway, self.id, method, *asked)
         return await self.gateways.ask(method, *arguments)
+
+    def gateway_of(self, endpoint: str) -> str:
+        """Name of the gateway in a plant that reads an endpoint; empty for the service itself."""
+        return next((one.gateway for one in self._in_plants if one.id == endpoint), "")
+
+    def _in_plant(self, url_or_id: str) -> tuple[str, str]:
+        gateway, url = split_gateway(url_or_id)
+        return (gateway, url) if gateway else (self.gateway_of(url_or_id), url_or_id)
 
     def _start_gateway(self, name: str) -> "GatewayHandle":
         # Idle most of the time, and a park may need many: they must not take the twin's place.
@@ -383,6 +424,7 @@ class LivePark:
             secret_files=service.secret_files,
             networks=service.networks,
             ports=service.ports,
+            reverse=service.reverse,
             log_level=service.log_level,
             log_style=service.log_style,
         )

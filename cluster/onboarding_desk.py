@@ -8,17 +8,17 @@ from typing import cast
 from cluster import bindings
 from cluster.endpoint_desk import config_to_try
 from cluster.live_park import LivePark
+from cluster.plant_address import split_gateway
 from cluster.ports import EndpointSpec
 from connectors.onboarding.lint import lint
 from connectors.onboarding.match import Match, Matcher
 from connectors.onboarding.seen import SeenNode
 from connectors.onboarding.taglist import Diff, diff, read_list, table
-from connectors.onboarding.wildcard import Rule, added
+from connectors.onboarding.wildcard import added, rules_of
 from connectors.opcua.reach import allowed_reach
 from models.errors import InputError, NotFound, Problem, Unavailable
 from twin.notifiers import is_notifier
 from twin.park import Park
-from twin.parkfile.mapping import is_rule
 from twin.tags import Binding, TagDictionary
 
 
@@ -173,11 +173,7 @@ class OnboardingDesk:
         """Nodes of a finished crawl that the park file's rules take and that are not bound yet."""
         self._known(endpoint)
         written = self._live.park.endpoints.get(endpoint)
-        rules = [
-            Rule(match=m.match, to="" if m.to == "auto" else m.to, unit=m.unit or "")
-            for m in (written.map if written is not None else ())
-            if is_rule(m)
-        ]
+        rules = rules_of(written.map) if written is not None else ()
         if not rules:
             return {}
         nodes = await self._crawled(endpoint)
@@ -188,8 +184,11 @@ class OnboardingDesk:
     # --- what is known ---
 
     async def _reachable(self, url_or_id: str) -> None:
-        if url_or_id.startswith("opc.tcp://"):
-            await allowed_reach().resolve(url_or_id)
+        gateway, url = split_gateway(url_or_id)
+        if gateway:
+            return  # where its plant's gateway may reach, that one says itself
+        if url.startswith("opc.tcp://"):
+            await allowed_reach().resolve(url)
         else:
             self._known(url_or_id)
 

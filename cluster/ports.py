@@ -12,6 +12,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from cluster.control_ports import Control
+from cluster.errand_report import Report
+from cluster.plant_address import with_gateway
 from connectors.opcua.report import (
     BrowsedNode,
     EndpointState,
@@ -42,6 +44,7 @@ __all__ = [
     "Asset",
     "BrowsedNode",
     "CertificateEntry",
+    "Certificates",
     "Conflict",
     "EndpointSpec",
     "EndpointState",
@@ -174,7 +177,8 @@ class EndpointSpec:
 
     ``mapping`` binds nodes (``nsu=<URI>;s=…``) to tag paths. ``deadband``: least change that is
     sent, in the source's unit or ``2 %`` of its range. ``heartbeat``: node of the device behind the
-    server that changes at least every ``heartbeat_s`` while the device lives.
+    server that changes at least every ``heartbeat_s`` while the device lives. ``gateway``: the one
+    in a plant that reads it; empty: the service itself.
     """
 
     id: str
@@ -197,9 +201,16 @@ class EndpointSpec:
     events: tuple[str, ...] = ()
     heartbeat: str = ""
     heartbeat_s: float = 60.0
+    reverse: bool = False
     poll: bool = False
     enabled: bool = True
+    gateway: str = ""
     mapping: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Its address as what is not registered yet is asked for: ``gateway@opc.tcp://…``."""
+        return with_gateway(self.gateway, self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,7 +422,9 @@ class ParkService(Protocol):
     async def endpoint_later(self, park: str, endpoint: str) -> Mapping[str, str]:
         """Nodes that the park file's rules take and that are not bound yet: node → path."""
 
-    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+    async def endpoint_trust(
+        self, park: str, endpoint: str, fingerprint: str, gateway: str = ""
+    ) -> None:
         """Trust the server certificate with this SHA-256 fingerprint."""
 
     async def certificates(self) -> Sequence[CertificateEntry]:
@@ -542,6 +555,25 @@ class Vitals:
     overflows: int = 0
 
 
+class Certificates(Protocol):
+    """Certificates of a gateway in a plant; each call waits for its gateway."""
+
+    async def entries(self) -> Sequence[CertificateEntry]:
+        """Those of its folder."""
+
+    async def der(self, *, staged: bool) -> bytes:
+        """The gateway's as DER; with `staged` the new one that waits to be trusted."""
+
+    async def trust(self, fingerprint: str) -> None:
+        """Trust a certificate that a server has shown there."""
+
+    async def distrust(self, fingerprint: str) -> None:
+        """Take trust back there."""
+
+    async def renew(self, *, force: bool) -> Renewal:
+        """Make a new certificate there, and use it once its servers take it."""
+
+
 class Operations(Control, Protocol):
     """What gateways and operators ask beyond `ParkService`."""
 
@@ -569,6 +601,14 @@ class Operations(Control, Protocol):
         self, token: str, nonce: str, told: Mapping[str, Sequence[EndpointStatus]]
     ) -> SignedConfig:
         """Take what a gateway says of its endpoints; what it has to read."""
+
+    async def gateway_errands(
+        self, token: str, nonce: str, run: str, reports: Sequence[Report]
+    ) -> SignedConfig:
+        """Take what a gateway says of its errands; which are open for it."""
+
+    def plant_certificates(self, gateway: str) -> Certificates:
+        """The certificates of a gateway in a plant."""
 
     async def gateway_tokens(self) -> Sequence[GatewayTokenEntry]:
         """All tokens of gateways, also those that are over."""

@@ -14,9 +14,11 @@ from cluster import assets, bindings, whatif_texts
 from cluster.acting import ACTOR
 from cluster.certificate_desk import CertificateDesk
 from cluster.control_service import ControlService
-from cluster.endpoint_desk import EndpointDesk, try_endpoint
+from cluster.endpoint_desk import EndpointDesk
 from cluster.engine import whatif_slots
 from cluster.engine_start import EngineStart
+from cluster.errand_report import Report
+from cluster.errands import Errands
 from cluster.event_desk import events_of
 from cluster.gateway_desk import GatewayDesk
 from cluster.history import check_query, state_table
@@ -26,6 +28,7 @@ from cluster.metadata.store import MetadataStore
 from cluster.metadata.tables import NoteRow
 from cluster.metadata.upgrade import open_store
 from cluster.onboarding_desk import OnboardingDesk
+from cluster.plant_certificates import PlantCertificates
 from cluster.plant_start import told_addresses
 from cluster.ports import (
     Alarm,
@@ -91,7 +94,8 @@ class Service(ControlService):
         self._parks: dict[str, LivePark] = {}
         self._certificate_desk = CertificateDesk(settings.folder.pki, self._parks)
         known = [park.id for park, _ in self._files]
-        self._gateway_desk = GatewayDesk(self._park, known, self._need_store)
+        self._errands = Errands()
+        self._gateway_desk = GatewayDesk(self._park, known, self._need_store, errands=self._errands)
         allow_reach(reach_of(settings.networks, settings.ports))
         share_sessions(settings.folder.sessions)
         self._parts: dict[str, Part] = {}
@@ -117,6 +121,7 @@ class Service(ControlService):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.trials.stop()
         await asyncio.gather(*(park.close() for park in self._parks.values()))
         if self._engine is not None:
             await asyncio.to_thread(self._engine.stop)
@@ -170,11 +175,12 @@ class Service(ControlService):
             output = self.settings.folder.plant_output
             chosen = replace(chosen, urls=await told_addresses(Path(chosen.ready), output))
         self._say(part, f"opening the twin of {park.id}")
-        live = LivePark(park, chosen, self.settings, self._need_store())
+        live = LivePark(park, chosen, self.settings, self._need_store(), self._errands)
         await live.open()
         self._parks[park.id] = live
         self._done(part)
         self._keep(live.keep_beating(), f"beat {park.id}")
+        self._keep(live.rules.run(EndpointDesk(live).bind, self._audit), f"rules {park.id}")
 
     def _keep(self, work: Coroutine[object, object, None], name: str) -> None:
         """Run something in the background; when it ends by a fault, the parts say so."""
@@ -336,7 +342,7 @@ class Service(ControlService):
         """Try an endpoint without saving it."""
         if not self._parks:
             raise Unavailable("no park is running yet", "wait some seconds")
-        return await try_endpoint(next(iter(self._parks.values())), spec)
+        return await EndpointDesk(next(iter(self._parks.values()))).try_spec(spec)
 
     async def endpoint_trial_begin(self, park: str, spec: EndpointSpec) -> str:
         """Start to try an endpoint without saving it; the name to ask for it."""
@@ -407,9 +413,11 @@ class Service(ControlService):
         """Nodes that the park file's rules take and that are not bound yet."""
         return await OnboardingDesk(self._park(park)).later(endpoint)
 
-    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+    async def endpoint_trust(
+        self, park: str, endpoint: str, fingerprint: str, gateway: str = ""
+    ) -> None:
         """Trust the server certificate with this SHA-256 fingerprint."""
-        await EndpointDesk(self._park(park)).trust(endpoint, fingerprint)
+        await EndpointDesk(self._park(park)).trust(endpoint, fingerprint, gateway)
         await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
 
     # Certificates
@@ -515,6 +523,16 @@ class Service(ControlService):
     ) -> SignedConfig:
         """Take what a gateway says of its endpoints; what it has to read."""
         return await self._gateway_desk.hello(token, nonce, told)
+
+    async def gateway_errands(
+        self, token: str, nonce: str, run: str, reports: Sequence[Report]
+    ) -> SignedConfig:
+        """Take what a gateway says of its errands; which are open for it."""
+        return await self._gateway_desk.errands(token, nonce, run, reports)
+
+    def plant_certificates(self, gateway: str) -> PlantCertificates:
+        """The certificates of a gateway in a plant."""
+        return PlantCertificates(gateway, self._errands, partial(self._audit, ""))
 
     async def gateway_tokens(self) -> Sequence[GatewayTokenEntry]:
         """All tokens of gateways."""

@@ -17,7 +17,7 @@ from dashboard.viewer import CURRENT, read_viewer
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_LIMIT: Final = 1_000_000
-INGEST_PATH: Final = "/api/v1/ingest"
+INGEST_PATHS: Final = ("/api/v1/ingest", "/api/v1/gateway/")
 INGEST_LIMIT: Final = 64_000_000
 """Gateways deliver Arrow batches: 10,000 rows are about 0.6 MB, catching up sends more at once."""
 
@@ -135,7 +135,7 @@ class Guard:
 
 
 def _limit(path: str) -> int:
-    if path.startswith(INGEST_PATH):
+    if path.startswith(INGEST_PATHS):
         return INGEST_LIMIT
     return LIST_LIMIT if LIST_PATH.fullmatch(path) else BODY_LIMIT
 

@@ -16,6 +16,7 @@ from cluster.routes.health import health_router, metrics_router
 from cluster.routes.ingest import ingest_router
 from cluster.routes.keeping import keeping_router
 from cluster.routes.parks import parks_router
+from cluster.routes.plant_certificates import plant_certificates_router
 from cluster.routes.whatif import whatif_router
 
 PREFIX: Final = "/api/v1"
@@ -55,6 +56,7 @@ def create_api(service: ParkService, operations: Operations, version: str) -> Fa
         whatif_router(service),
         ingest_router(operations),
         gateway_tokens_router(operations),
+        plant_certificates_router(operations),
         keeping_router(operations),
         everywhere_router(service),
         nowhere_router(),

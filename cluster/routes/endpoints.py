@@ -1,6 +1,8 @@
 """Routes of OPC UA endpoints: list, try, add, browse, map, trust and remove."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Final, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -26,12 +28,16 @@ from cluster.routes.documents import shape
 from cluster.routes.parks import Time, summary
 from cluster.routes.tag_files import attached, csv_of, xlsx_of
 from cluster.wire import iso, plain
+from connectors.opcua.budget import holders_at
 from twin.parkfile.schema import DEADBAND, REFERENCE
 
 _LIST_MOST: Final = 16 * 2**20
 _AHEAD_US: Final = 300_000_000
 """Times of a source that is this much ahead are believed."""
-Asked = Annotated[str, Query(description="Endpoint id, or opc.tcp:// address")]
+GATEWAY: Final = r"^([a-z][a-z0-9_.-]{0,47})?$"
+Asked = Annotated[
+    str, Query(description="Endpoint id, or an address: opc.tcp://…, or gateway@opc.tcp://…")
+]
 
 
 class EndpointBody(Body):
@@ -61,8 +67,14 @@ class EndpointBody(Body):
     events: tuple[str, ...] = Field((), max_length=50, description="Notifiers, e.g. i=2253")
     heartbeat: str = Field("", max_length=500, description="Node that changes while it lives")
     heartbeat_s: float = Field(60.0, gt=0, le=86_400, allow_inf_nan=False)
+    reverse: bool = Field(
+        default=False, description="The server connects to the gateway, which listens for it"
+    )
     poll: bool = False
     enabled: bool = True
+    gateway: str = Field(
+        "", pattern=GATEWAY, description="Name of the gateway in a plant that reads it"
+    )
     mapping: dict[str, str] = Field(default={}, description="node → tag path", max_length=20_000)
 
     def spec(self) -> EndpointSpec:
@@ -73,9 +85,13 @@ class EndpointBody(Body):
 
 
 class TrustBody(Body):
-    """SHA-256 fingerprint of the server certificate to trust."""
+    """SHA-256 fingerprint of the server certificate to trust.
+
+    ``gateway``: the one in a plant to which it was shown, for an endpoint that is not saved yet.
+    """
 
     fingerprint: str = Field(min_length=32, max_length=128)
+    gateway: str = Field("", pattern=GATEWAY)
 
 
 def endpoints_router(service: ParkService) -> APIRouter:
@@ -125,7 +141,7 @@ def _reading(router: APIRouter, service: ParkService) -> None:
     )
     async def browse(
         park: str,
-        endpoint: Annotated[str, Query(description="Endpoint id, or opc.tcp:// address")],
+        endpoint: Asked,
         node: Annotated[str, Query(description="nsu=<URI>;…; the Objects folder when empty")] = "",
     ) -> Response:
         """List the children of a node, with proposals for the mapping."""
@@ -139,13 +155,24 @@ def _one(router: APIRouter, service: ParkService) -> None:
         "/parks/{park}/endpoints/{endpoint}", responses={200: {"model": shape(EndpointStatus)}}
     )
     async def endpoint(park: str, endpoint: str) -> Response:
-        """Return one endpoint: its status in full, and when its server's certificate expires."""
+        """Return one endpoint: its status in full, and when its server's certificate expires.
+
+        `sessions`: the processes of this machine that have a session to its server.
+        """
         found = {one.id: one for one in await service.endpoints(park)}
         if endpoint not in found:
             raise NotFound("endpoint", endpoint, tuple(found))
         until_us = expiries(await service.certificates()).get(f"{park}/{endpoint}")
+        until_us = until_us or found[endpoint].certificate_us
         told = cast("dict[str, object]", plain(found[endpoint]))
-        return answer({**told, "certificate_until": iso(until_us) if until_us else None})
+        held = await asyncio.to_thread(holders_at, found[endpoint].url)
+        return answer(
+            {
+                **told,
+                "certificate_until": iso(until_us) if until_us else None,
+                "sessions": [asdict(holder) for holder in held],
+            }
+        )
 
     @router.get("/parks/{park}/endpoints/{endpoint}/events")
     async def events(
@@ -260,4 +287,4 @@ def _changing(router: APIRouter, service: ParkService) -> None:
     @router.put("/parks/{park}/endpoints/{endpoint}/trust", status_code=204, dependencies=acts)
     async def trust(park: str, endpoint: str, body: TrustBody) -> None:
         """Trust the server certificate with this fingerprint."""
-        await service.endpoint_trust(park, endpoint, body.fingerprint)
+        await service.endpoint_trust(park, endpoint, body.fingerprint, body.gateway)

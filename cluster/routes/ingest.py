@@ -8,8 +8,10 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from cluster.arrow_body import one_batch
+from cluster.errand_report import Report
+from cluster.errands import OPEN_MOST
 from cluster.gateway_token import SIGNATURE
-from cluster.ports import EndpointStatus, Operations, Receipt
+from cluster.ports import EndpointStatus, Operations, Receipt, SignedConfig
 from cluster.routes.alarms import Body
 from cluster.routes.answers import ERRORS, answer
 from cluster.routes.documents import shape
@@ -30,6 +32,14 @@ class HelloBody(Body):
 
     nonce: str = Field(min_length=16, max_length=100)
     told: dict[str, list[EndpointStatus]] = Field(default={}, max_length=100)
+
+
+class ErrandsBody(Body):
+    """What a gateway says of its errands: which process it is, and what it found."""
+
+    nonce: str = Field(min_length=16, max_length=100)
+    run: str = Field(min_length=1, max_length=40)
+    reports: list[Report] = Field(default=[], max_length=OPEN_MOST)
 
 
 def ingest_router(operations: Operations, *, open_beside: bool = True) -> APIRouter:
@@ -82,16 +92,28 @@ def ingest_router(operations: Operations, *, open_beside: bool = True) -> APIRou
     @router.post("/gateway/hello")
     async def hello(body: HelloBody, authorization: Bearer = None) -> Response:
         """Say how a gateway's endpoints are; the answer is what it has to read, signed."""
-        if authorization is None:
-            raise Refused(
-                "a gateway has to show its token", "send it as Authorization: Bearer ptg_…"
-            )
-        token = token_of(authorization)
-        found = await operations.gateway_hello(token, body.nonce, body.told)
-        headers = {SIGNATURE: found.signature, "Cache-Control": "no-store"}
-        return Response(found.body, media_type="application/json", headers=headers)
+        token = _shown(authorization)
+        return _signed(await operations.gateway_hello(token, body.nonce, body.told))
+
+    @router.post("/gateway/errands")
+    async def errands(body: ErrandsBody, authorization: Bearer = None) -> Response:
+        """Say how far a gateway's errands are; the answer is what else it has to do, signed."""
+        token = _shown(authorization)
+        told = operations.gateway_errands(token, body.nonce, body.run, body.reports)
+        return _signed(await told)
 
     return router
+
+
+def _shown(authorization: str | None) -> str:
+    if authorization is None:
+        raise Refused("a gateway has to show its token", "send it as Authorization: Bearer ptg_…")
+    return token_of(authorization)
+
+
+def _signed(found: SignedConfig) -> Response:
+    headers = {SIGNATURE: found.signature, "Cache-Control": "no-store"}
+    return Response(found.body, media_type="application/json", headers=headers)
 
 
 def token_of(header: str) -> str:

@@ -107,7 +107,7 @@ def address_card(visit: Visit) -> Component:
         words("endpoints.step1"),
         html.Div(
             [
-                text("url", "opc.tcp://10.0.0.5:4840"),
+                text("url", "opc.tcp://10.0.0.5:4840", words("endpoints.address_hint")),
                 text("id", "acme_plc1"),
                 text("label", "PLC ACME"),
             ],

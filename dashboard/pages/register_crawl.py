@@ -121,9 +121,9 @@ async def crawled(
     """Do what was pressed; return how far the crawl is."""
     service, park = visit.service, visit.park.id
     if pressed == "ep-crawl-stop":
-        return await service.endpoint_crawl_stop(park, known or spec_of(typed).url)
+        return await service.endpoint_crawl_stop(park, known or spec_of(typed).address)
     fresh = pressed == "ep-crawl-anew"
     if known:
         return await service.endpoint_crawl(park, known, fresh=fresh)
     spec = settled(typed, tried)
-    return await service.endpoint_crawl(park, spec.url, fresh=fresh, spec=spec)
+    return await service.endpoint_crawl(park, spec.address, fresh=fresh, spec=spec)

@@ -1,4 +1,7 @@
-"""What was typed about a server, as the service takes it."""
+"""What was typed about a server, as the service takes it.
+
+An address behind a gateway in a plant is written with it: ``hall-2@opc.tcp://10.0.0.5:4840``.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,6 +9,7 @@ from typing import Final
 
 from dash import State
 
+from cluster.plant_address import split_gateway
 from cluster.ports import EndpointSpec, InputError, Label
 
 FORM: Final = (
@@ -25,9 +29,11 @@ def spec_of(
     typed = {name: (value or "").strip() for name, value in zip(FORM, values, strict=True)}
     label = typed["label"] or typed["id"]
     policy = typed["policy"] or STRONGEST
+    gateway, url = split_gateway(typed["url"])
     return EndpointSpec(
         id=typed["id"],
-        url=typed["url"],
+        url=url,
+        gateway=gateway,
         label=Label(vi=label, en=label),
         policy=policy,
         mode="None" if policy == "None" else "SignAndEncrypt",
@@ -54,7 +60,7 @@ def settled(typed: Sequence[str | None], tried: Tried) -> EndpointSpec:
         raise InputError("there is no address", "write opc.tcp://host:4840", "url")
     if spec.policy != STRONGEST:
         return spec
-    if tried.get("url") != spec.url or not tried.get("passed"):
+    if tried.get("url") != spec.address or not tried.get("passed"):
         raise InputError(
             "nobody has asked this server yet what it offers",
             "test it first, or choose a security policy",

@@ -170,7 +170,8 @@ async def stepped(
     if pressed == "ep-trial-beat":
         return await gone_on(visit, spec, tried)
     if isinstance(pressed, dict):
-        await visit.service.endpoint_trust(visit.park.id, spec.id, str(pressed["print"]))
+        shown = str(pressed["print"])
+        await visit.service.endpoint_trust(visit.park.id, spec.id, shown, spec.gateway)
     return await begun(visit, spec)
 
 
@@ -182,7 +183,7 @@ async def begun(
     chosen = with_security(spec, asked) if asked else spec
     name = await visit.service.endpoint_trial_begin(visit.park.id, chosen)
     nothing = EndpointTest(url=spec.url, ok=False, steps=())
-    tried = {"name": name, "url": spec.url, "security": f"{chosen.policy}/{chosen.mode}"}
+    tried = {"name": name, "url": spec.address, "security": f"{chosen.policy}/{chosen.mode}"}
     return result(visit, nothing, over=False), tried | {"again": security}, False
 
 

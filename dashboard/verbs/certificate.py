@@ -21,12 +21,14 @@ Folder = Annotated[
     Path | None,
     typer.Option(help="Folder of `parktwin gateway`, or a data folder, in place of a service"),
 ]
+Gateway = Annotated[str, typer.Option(help="Name of a gateway in a plant: its certificates")]
 Print = Annotated[str, typer.Argument(help="SHA-256 fingerprint, with or without separators")]
 
 
 def list_(
     wide: Annotated[bool, typer.Option("--wide", help="With addresses and remarks")] = False,
     folder: Folder = None,
+    gateway: Gateway = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
@@ -35,7 +37,7 @@ def list_(
         rows = [asdict(one) for one in asyncio.run(_desk(folder).entries())]
     else:
         with Client(url) as client:
-            rows = client.rows("/certificates")
+            rows = client.rows(_route(gateway))
     show_rows(rows, (*_COLUMNS, *_COLUMNS_MORE) if wide else _COLUMNS, json=json)
 
 
@@ -43,6 +45,7 @@ def export(
     der: Annotated[Path, typer.Option(help="File to write, e.g. parktwin.der")],
     new: Annotated[bool, typer.Option("--new", help="The new one that waits")] = False,
     folder: Folder = None,
+    gateway: Gateway = "",
     url: Url = DEFAULT_URL,
 ) -> None:
     """Write our certificate as DER, to be trusted on a server."""
@@ -52,7 +55,8 @@ def export(
         data = asyncio.run(_desk(folder).der(staged=new))
     else:
         with Client(url) as client:
-            data = client.raw("GET", "/certificates/own.der", query={"staged": str(new).lower()})
+            query = {"staged": str(new).lower()}
+            data = client.raw("GET", f"{_route(gateway)}/own.der", query=query)
     try:
         der.write_bytes(data)
     except OSError as error:
@@ -62,23 +66,27 @@ def export(
     typer.echo(f"{der}: trust it on the server as a client; the page Certificates has the steps")
 
 
-def trust(fingerprint: Print, folder: Folder = None, url: Url = DEFAULT_URL) -> None:
+def trust(
+    fingerprint: Print, folder: Folder = None, gateway: Gateway = "", url: Url = DEFAULT_URL
+) -> None:
     """Trust a certificate that a server has shown."""
     if folder is not None:
         asyncio.run(_desk(folder).trust(fingerprint))
     else:
         with Client(url) as client:
-            client.send("PUT", f"/certificates/{fingerprint}/trust", by=getpass.getuser())
+            client.send("PUT", f"{_route(gateway)}/{fingerprint}/trust", by=getpass.getuser())
     typer.echo(f"{fingerprint} is trusted")
 
 
-def distrust(fingerprint: Print, folder: Folder = None, url: Url = DEFAULT_URL) -> None:
+def distrust(
+    fingerprint: Print, folder: Folder = None, gateway: Gateway = "", url: Url = DEFAULT_URL
+) -> None:
     """Take trust back; endpoints that rest on it are cut off, with --folder at their next start."""
     if folder is not None:
         asyncio.run(_desk(folder).distrust(fingerprint))
     else:
         with Client(url) as client:
-            client.send("DELETE", f"/certificates/{fingerprint}/trust", by=getpass.getuser())
+            client.send("DELETE", f"{_route(gateway)}/{fingerprint}/trust", by=getpass.getuser())
     typer.echo(f"{fingerprint} is trusted no longer")
 
 
@@ -87,6 +95,7 @@ def renew(
         bool, typer.Option("--force", help="Use it although some servers do not take it yet")
     ] = False,
     folder: Folder = None,
+    gateway: Gateway = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
@@ -96,7 +105,8 @@ def renew(
         return
     with Client(url) as client:
         query = {"force": str(force).lower(), "by": getpass.getuser()}
-        found = cast("dict[str, object]", client.send("POST", "/certificates/renew", None, **query))
+        answer = client.send("POST", f"{_route(gateway)}/renew", None, **query)
+    found = cast("dict[str, object]", answer)
     refused = cast("dict[str, str]", found["refused"])
     if json:
         show_json(found)
@@ -114,7 +124,7 @@ def renew(
 
 
 def _renew_folder(folder: Path, *, force: bool) -> None:
-    """A gateway in a plant cannot be asked from here: the new one is made, and used on demand."""
+    """Nobody runs who could ask the servers: the new one is made, and used on demand."""
     if force:
         asyncio.run(_desk(folder).renew(force=True))
         typer.echo("the new certificate is in use")
@@ -124,6 +134,10 @@ def _renew_folder(folder: Path, *, force: bool) -> None:
         "the new certificate waits; the old one stays in use",
         "export it with --new --der FILE, trust it on the servers, then renew with --force",
     )
+
+
+def _route(gateway: str) -> str:
+    return f"/gateways/{gateway}/certificates" if gateway else "/certificates"
 
 
 def _desk(folder: Path) -> CertificateDesk:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, NamedTuple, cast
 import typer
 
 from cluster.client import Client
+from cluster.plant_address import split_gateway
 from cluster.ports import InputError, Unavailable
 from cluster.strongest import BY_STRENGTH, strongest
 from dashboard.verbs import control, onboarding
@@ -53,8 +54,15 @@ UserCertificate = Annotated[
 UserKey = Annotated[
     str, typer.Option(help="file:NAME of its key; --password is the key's passphrase")
 ]
+Reverse = Annotated[
+    bool,
+    typer.Option("--reverse", help="The server connects to the gateway; ADDRESS is what it claims"),
+]
 TimePolicy = Annotated[
     str, typer.Option(help="Which time counts: source, server or receive (for wrong clocks)")
+]
+Gateway = Annotated[
+    str, typer.Option(help="Gateway in a plant that reads it; left out: the service itself")
 ]
 Pairs = Annotated[list[str], typer.Option("--map", help="NODE=PATH; may be repeated")]
 
@@ -122,6 +130,8 @@ def examine(
     password: Password = "",
     user_certificate: UserCertificate = "",
     user_key: UserKey = "",
+    reverse: Reverse = False,
+    gateway: Gateway = "",
     park: ParkId = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
@@ -129,7 +139,9 @@ def examine(
     """Try an endpoint step by step without saving it."""
     with Client(url) as client:
         if "://" in address:
-            wanted = Wanted("test", address, user, password, user_certificate, user_key)
+            wanted = Wanted(
+                "test", address, user, password, user_certificate, user_key, gateway, reverse
+            )
             tried = _try(client, wanted, _chosen(security, allow_insecure))
         else:
             route = f"/parks/{park_of(client, park)}/endpoints/{address}/test"
@@ -152,6 +164,7 @@ def add(
     password: Password = "",
     user_certificate: UserCertificate = "",
     user_key: UserKey = "",
+    reverse: Reverse = False,
     map_: Pairs = [],  # noqa: B006 - typer copies it
     time_policy: TimePolicy = "source",
     sampling_ms: Annotated[float, typer.Option(help="Sampling interval to ask for [ms]")] = 1000.0,
@@ -170,13 +183,14 @@ def add(
         str, typer.Option(help="Node of the device behind the server that changes while it lives")
     ] = "",
     heartbeat_s: Annotated[float, typer.Option(help="It changes at least this often [s]")] = 60.0,
+    gateway: Gateway = "",
     force: Annotated[bool, typer.Option(help="Save it although it does not answer")] = False,
     park: ParkId = "",
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
     """Test an endpoint, then save and connect it."""
-    wanted = Wanted(id, address, user, password, user_certificate, user_key)
+    wanted = Wanted(id, address, user, password, user_certificate, user_key, gateway, reverse)
     chosen = _chosen(security, allow_insecure)
     if force and not chosen:
         raise InputError(
@@ -213,7 +227,9 @@ def add(
 
 
 def browse(
-    endpoint: Annotated[str, typer.Argument(help="Id of an endpoint, or opc.tcp:// address")],
+    endpoint: Annotated[
+        str, typer.Argument(help="Id of an endpoint, opc.tcp://…, or GATEWAY@opc.tcp://…")
+    ],
     node: Annotated[str, typer.Argument(help="nsu=<URI>;…; the Objects folder if empty")] = "",
     park: ParkId = "",
     url: Url = DEFAULT_URL,
@@ -229,13 +245,17 @@ def browse(
 def trust(
     endpoint: Id,
     fingerprint: Annotated[str, typer.Argument(help="SHA-256 fingerprint of the certificate")],
+    gateway: Annotated[
+        str, typer.Option(help="Gateway in a plant to which it was shown, before it is saved")
+    ] = "",
     park: ParkId = "",
     url: Url = DEFAULT_URL,
 ) -> None:
     """Trust the server certificate with this fingerprint."""
     with Client(url) as client:
         route = f"/parks/{park_of(client, park)}/endpoints/{endpoint}/trust"
-        client.send("PUT", route, {"fingerprint": fingerprint}, by=getpass.getuser())
+        told = {"fingerprint": fingerprint, "gateway": gateway}
+        client.send("PUT", route, told, by=getpass.getuser())
     typer.echo(f"{endpoint}: certificate trusted")
 
 
@@ -256,13 +276,16 @@ class Wanted(NamedTuple):
     password: str
     user_certificate: str
     user_key: str
+    gateway: str
+    reverse: bool
 
     def body(self, security: str) -> dict[str, object]:
         """Body of a request with this security."""
         policy, _, mode = security.partition("/")
+        gateway, url = split_gateway(self.address)
         return {
             "id": self.id,
-            "url": self.address,
+            "url": url,
             "policy": policy,
             "mode": mode or "None",
             "allow_insecure": policy == "None",
@@ -270,6 +293,8 @@ class Wanted(NamedTuple):
             "password": self.password,
             "user_certificate": self.user_certificate,
             "user_key": self.user_key,
+            "gateway": self.gateway or gateway,
+            "reverse": self.reverse,
         }
 
 

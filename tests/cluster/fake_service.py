@@ -263,7 +263,7 @@ class FakeService:
     async def endpoint_later(self, park, endpoint):
         return {"nsu=urn:a;s=Q": "small/a/q"}
 
-    async def endpoint_trust(self, park, endpoint, fingerprint):
+    async def endpoint_trust(self, park, endpoint, fingerprint, gateway=""):
         raise Refused("not yours", "ask the operator")
 
     async def certificates(self):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import datetime as dt
-import ipaddress
 import os
 import signal
 import sys
@@ -12,77 +11,31 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from cluster import bindings
 from cluster.door_settings import DoorSettings
 from cluster.edge import Edge, EdgeSettings
-from cluster.edge_link import Link, LinkSettings
+from cluster.edge_link import LinkSettings
 from cluster.edge_store import EdgeConfig, EdgeStore
 from cluster.edges import SILENT_S, Edges
-from cluster.gateway_desk import GatewayDesk
 from cluster.gateway_token import new_token, parse_token, read_token
-from cluster.history import Dictionary
-from cluster.ingest_door import Door
-from cluster.metadata.upgrade import open_store
-from cluster.ports import EndpointState, EndpointStatus, Receipt
+from cluster.ports import EndpointState, EndpointStatus
 from connectors.gateway import GatewaySettings
 from connectors.opcua.config import EndpointConfig
 from models.errors import Conflict, InputError, NotFound, Refused, Unavailable
-from twin.parkfile.load import read_park
-from twin.tags import TagRow
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "connectors"))
+sys.path[:0] = [str(ROOT / "tests" / "connectors"), str(ROOT / "tests" / "cluster")]
 from floor_plc import Plc, free_port, running  # noqa: E402
-from floor_receiver import Receiver, until  # noqa: E402
-
-POWER = "small/acme/hall/l1/p01/active_power"
-FILE = (ROOT / "examples" / "minimal.yaml").read_text("utf-8")
-
-
-# --- the service's side ---
-
-
-class Operations:
-    """The desk, the store and the delivery rule are real; the twin is stood in for."""
-
-    def __init__(self, folder: Path, park) -> None:
-        self.store = open_store(folder, "")
-        self.receiver, self.now_us = Receiver(), 1_800_000_000_000_000
-        rows = [
-            TagRow(tag=n, binding=b, valid_from_us=0) for n, b in enumerate(park.bindings, start=1)
-        ]
-        self.live = SimpleNamespace(
-            park=park, store=self.store, dictionary=Dictionary(tuple(rows)), edges=Edges()
-        )
-        self.desk = GatewayDesk(
-            lambda _: self.live, [park.id], lambda: self.store, lambda: self.now_us
-        )
-        self.gateway_hello = self.desk.hello
-        self.gateway_admit = self.desk.admit
-        self.tag = next(row.tag for row in rows if row.binding.path == POWER)
-
-    async def gateway_session(self, park, source, count=1):
-        return self.store.next_session(f"{park}-{source}", self.now_us, count)
-
-    async def ingest(self, park, source, session, seq, batch):
-        answer = await self.receiver.deliver(source, session, seq, batch)
-        return Receipt(session=answer.session, acked_seq=answer.acked_seq, expect=answer.expect)
-
-    async def token(self, gateway="hall-2", days=1.0):
-        return (await self.desk.issue(gateway, ["small"], days)).token
-
-
-def park_of(url: str, gateway: str = "hall-2"):
-    said = f"gateway: {gateway}, " if gateway else ""
-    quick = f'id: plc, {said}sampling: 20 ms, publishing: 20 ms, url: "{url}"'
-    text = FILE.replace('id: plc, url: "opc.tcp://127.0.0.1:48401"', quick)
-    assert quick in text
-    return read_park(text, "park.yaml")
+from floor_receiver import until  # noqa: E402
+from plant_side import (  # noqa: E402
+    Operations,
+    authority,
+    door,
+    fingerprint,
+    link,
+    park_of,
+)
 
 
 @pytest.fixture
@@ -92,59 +45,9 @@ def operations(tmp_path):
     made.store.close()
 
 
-def authority(folder: Path) -> tuple[Path, Path, Path]:
-    """A CA and a certificate for 127.0.0.1 that it signed: CA, certificate, key."""
-    folder.mkdir(exist_ok=True)
-    now = dt.datetime.now(dt.UTC)
-
-    def made(name, issuer, key, signer, *, ca):
-        whole = x509.CertificateBuilder().subject_name(name).issuer_name(issuer)
-        whole = whole.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        whole = whole.not_valid_before(now - dt.timedelta(hours=1))
-        whole = whole.not_valid_after(now + dt.timedelta(days=1))
-        whole = whole.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        whole = whole.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        return whole.sign(signer, hashes.SHA256())
-
-    def named(text):
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = made(named("CA"), named("CA"), ca_key, ca_key, ca=True)
-    own = made(named("service"), named("CA"), key, ca_key, ca=False)
-    files = folder / "ca.pem", folder / "own.pem", folder / "own.key"
-    for path, certificate in zip(files[:2], (ca, own), strict=True):
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[2].touch(mode=0o600)
-    files[2].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return files
-
-
-def fingerprint(path: Path) -> str:
-    return x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
-
-
 @pytest.fixture
 def tls(tmp_path):
     return authority(tmp_path / "tls")
-
-
-def door(operations, tls, port) -> Door:
-    settings = DoorSettings(port=port, certificate=str(tls[1]), key=str(tls[2]))
-    settings.check()
-    return Door(operations, settings)
-
-
-def link(port, token, folder, **more) -> Link:
-    settings = LinkSettings(url=f"https://127.0.0.1:{port}", **more)
-    return Link(settings, parse_token(token), folder / "service.pem")
 
 
 HELLO = b'{"nonce": "0123456789abcdef"}'
@@ -201,6 +104,7 @@ async def test_an_hour_without_the_service_and_a_kill_in_it_lose_nothing_in_sile
     async with running(Plc(free_port(), ("urn:acme:plc",))) as plc:
         await plc.add("urn:acme:plc", "p01.active_power", 0.0)
         operations = Operations(tmp_path / "service", park_of(plc.url))
+        in_plant = bindings.in_plants(operations.live.park, ())
         receiver, port = operations.receiver, free_port()
         token, folder = tmp_path / "token", tmp_path / "edge"
         token.touch(mode=0o600)
@@ -215,7 +119,7 @@ async def test_an_hour_without_the_service_and_a_kill_in_it_lose_nothing_in_sile
                 await until(lambda: len(got()) > 30, 40)
                 assert not listens(first.pid)
                 await until(
-                    lambda: operations.live.edges.statuses(operations.live.park.endpoints)[0].state
+                    lambda: operations.live.edges.statuses(in_plant)[0].state
                     == EndpointState.CONNECTED, 40,
                 )  # fmt: skip
             away = max(written)
@@ -336,7 +240,9 @@ async def test_without_a_token_only_this_machine_may_deliver_and_never_under_a_t
 async def test_the_store_knows_no_secret(operations, tmp_path):
     token = parse_token(await operations.token())
     operations.store.close()
-    held = b"".join(path.read_bytes() for path in (tmp_path / "service").iterdir())
+    held = b"".join(
+        path.read_bytes() for path in (tmp_path / "service").rglob("*") if path.is_file()
+    )
     assert token.id.encode() in held
     assert token.secret.encode() not in held
     assert token.secret not in repr(token)
@@ -450,7 +356,7 @@ def test_the_service_leaves_the_endpoints_of_a_gateway_alone(operations):
 async def test_what_a_gateway_says_of_its_endpoints_is_shown_until_it_falls_silent(operations):
     now = [100.0]
     operations.live.edges = edges = Edges(lambda: now[0])
-    endpoints = operations.live.park.endpoints
+    endpoints = bindings.in_plants(operations.live.park, ())
     (before,) = edges.statuses(endpoints)
     assert (before.state, before.gateway) == (EndpointState.OFFLINE, "hall-2")
     assert "has not been heard" in before.cause
@@ -464,7 +370,8 @@ async def test_what_a_gateway_says_of_its_endpoints_is_shown_until_it_falls_sile
     now[0] += SILENT_S + 1
     (silent,) = edges.statuses(endpoints)
     assert (silent.state, "silent for 46 s" in silent.cause) == (EndpointState.OFFLINE, True)
-    assert edges.statuses(endpoints, removed={"plc"}) == []
+    removed = SimpleNamespace(id="plc", removed_us=5, origin="file", spec={})
+    assert bindings.in_plants(operations.live.park, [removed]) == ()
 
 
 async def test_a_change_that_ended_halfway_is_finished_by_the_next_answer(tmp_path, monkeypatch):
@@ -493,10 +400,10 @@ async def test_a_change_that_ended_halfway_is_finished_by_the_next_answer(tmp_pa
     gateway = made._gateways["small"]
     put = gateway.put
 
-    async def broken(config):
+    async def broken(config, taken):
         if config.id == "c":
             raise Conflict("too many")
-        await put(config)
+        await put(config, taken)
 
     monkeypatch.setattr(gateway, "put", broken)
     with pytest.raises(Conflict):
@@ -505,6 +412,41 @@ async def test_a_change_that_ended_halfway_is_finished_by_the_next_answer(tmp_pa
     await made._apply(told(2, "b", "c"))
     assert [status.id for status in gateway.status()] == ["b", "c"]
     await gateway.stop()
+
+
+async def test_a_gateway_that_died_before_it_began_is_missing_since_it_was_told(
+    operations, tmp_path, monkeypatch
+):
+    folder, token = tmp_path / "edge", tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(await operations.token())
+    told = await operations.gateway_hello(token.read_text(), "question-0000001", {})
+    monkeypatch.setattr("cluster.edge_store.wall_us", lambda: 1_790_000_000_000_000)
+    store = EdgeStore(folder, read_token(token))
+    store.keep("question-0000001", told.body, told.signature)
+    monkeypatch.undo()
+    state = folder / "small" / "state.json"
+
+    async def first_gap() -> str:
+        link_to = LinkSettings(url=f"http://127.0.0.1:{free_port()}")
+        made = Edge(
+            EdgeSettings(
+                link=link_to, token=token, folder=folder, gateway=GatewaySettings(drain_s=0.0)
+            ),
+            lambda line: None,
+        )
+        work = asyncio.create_task(made.work())
+        await until(lambda: made._versions)
+        (status,) = made._gateways["small"].status()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        return f"{status.last_gaps[0]['from'][:19]}: {status.last_gaps[0]['cause']}"
+
+    assert not state.exists()
+    assert await first_gap() == "2026-09-21T14:13:20: gateway was not running"
+    # Once it has begun its own memory counts.
+    state.write_bytes(orjson.dumps({"plc": {"covered_us": 1_791_000_000_000_000}}))
+    assert await first_gap() == "2026-10-03T04:00:00: gateway was not running"
 
 
 # --- the door ---

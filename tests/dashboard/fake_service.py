@@ -667,7 +667,9 @@ class FakePark:
     async def endpoint_map(self, park: str, endpoint: str, mapping: Mapping[str, str]) -> None:
         self._mapping.setdefault(endpoint, {}).update(mapping)
 
-    async def endpoint_trust(self, park: str, endpoint: str, fingerprint: str) -> None:
+    async def endpoint_trust(
+        self, park: str, endpoint: str, fingerprint: str, gateway: str = ""
+    ) -> None:
         self._trusted.add(endpoint)
 
     async def certificates(self) -> Sequence[CertificateEntry]:
