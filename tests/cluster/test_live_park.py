@@ -1,6 +1,7 @@
 """A park as the service sees it when its actors do not do as they should; they are stood in for."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from ray.exceptions import ActorUnavailableError, RaySystemError
 from cluster import live_park
 from cluster.live_park import GatewayHandle, LivePark
 from cluster.ports import EndpointState, EndpointStatus
+from cluster.rule_watch import Due, Told
 from cluster.service import Service, stream_of
 from cluster.settings import ParkSettings, ServiceSettings
 from cluster.wanted import read_wanted
@@ -216,3 +218,30 @@ async def test_a_part_that_ended_by_a_fault_is_told(tmp_path):
     (part,) = await service.parts()
     assert (part.name, part.ok) == ("what-if", False)
     assert "malformed" in part.cause
+
+
+async def test_the_twin_is_told_of_certificates_until_it_has_taken_it(live, monkeypatch):
+    asked: list[dict[str, object]] = []
+    away = [Unavailable("no twin", "wait")]
+
+    async def ask(_method, command):
+        asked.append(command)
+        if away:
+            raise away.pop()
+
+    monkeypatch.setattr(live, "ask", ask)
+    monkeypatch.setattr(live_park, "wall_us", lambda: 0)
+    live.statuses = [replace(endpoint(EndpointState.CONNECTED), certificate_us=86_400_000_000)]
+    for _ in range(4):
+        await live._tell_expiries()
+        live.fault = ""
+    assert asked == [{"certificates": {"endpoints": {"plc": 1.0}, "own": None}}] * 2
+
+
+async def test_what_rules_found_stands_in_the_status(live):
+    live._actor = Actor(tick=Unavailable("no tick", "wait"))
+    live.rules._due["plc"] = Due(next_s=0.0, told=Told(new_nodes=2, gone_nodes=("nsu=urn:a;s=x",)))
+    gateway(live, Actor(status=[endpoint(EndpointState.CONNECTED)], measures=live.measures))
+    await live.beat()
+    (told,) = live.statuses
+    assert (told.new_nodes, told.gone_nodes) == (2, ("nsu=urn:a;s=x",))
