@@ -28,7 +28,7 @@ from twin.parkfile.load import read_park
 from twin.tags import TagRow
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "connectors"))
-from floor_plc import Plc, free_port, running
+from floor_plc import Plc, answering, free_port, running
 
 pytestmark = [pytest.mark.floor, pytest.mark.asyncio(loop_scope="module")]
 
@@ -243,12 +243,12 @@ async def test_what_is_not_allowed_or_does_not_fit_is_not_sent_and_is_one_record
     assert (await held(plc), await held(plc, "p01.T")) == (1200.0, 40.0)
 
 
-async def test_what_the_server_refuses_is_recorded_with_its_status(http, plc, trail, monkeypatch):
-    async def refuse(*_, **__):
-        return [ua.StatusCode(ua.UInt32(ua.StatusCodes.BadUserAccessDenied))]
+async def test_what_the_server_refuses_is_recorded_with_its_status(http, plc, trail):
+    async def refuse():
+        return ua.StatusCodes.BadUserAccessDenied
 
-    monkeypatch.setattr(plc.server.iserver.attribute_service, "write", refuse)
-    answer = await write(http, 2)
+    with answering(plc, "p01.Power", refuse):
+        answer = await write(http, 2)
     assert answer.status_code == 403
     assert "BadUserAccessDenied" in answer.json()["what"]
     (row,) = trail.rows

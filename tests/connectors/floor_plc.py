@@ -8,7 +8,7 @@ namespace number follows the URI, not the index, so that a swapped value is reco
 import argparse
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from asyncua import Server, ua
@@ -91,6 +91,24 @@ class Plc:
     ) -> None:
         data = stamped(value, kind, at or datetime.now(UTC), status)
         await self.server.write_attribute_value(self.nodes[uri, name].nodeid, data)
+
+
+@contextlib.contextmanager
+def answering(plc: "Plc", name: str, answer: Callable[[], Awaitable[int]]) -> Iterator[None]:
+    """Writes to one node are answered with the code of `answer`; the server's own go on."""
+    service = plc.server.iserver.attribute_service
+    kept = service.write
+
+    async def write(params, user):
+        if params.NodesToWrite[0].NodeId.Identifier != name:
+            return await kept(params, user=user)
+        return [ua.StatusCode(ua.UInt32(await answer()))]
+
+    service.write = write
+    try:
+        yield
+    finally:
+        service.write = kept
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from asyncua import ua
 from asyncua.common.methods import uamethod
-from floor_plc import Plc, free_port, running
+from floor_plc import Plc, answering, free_port, running
 from floor_proxy import Link
 
 from connectors.opcua.config import EndpointConfig, Item
@@ -206,33 +206,27 @@ async def test_a_node_that_is_read_only_or_gone_is_told(floor):
     [
         ("BadUserAccessDenied", Refused),
         ("BadOutOfRange", InputError),
-        ("BadSomethingOfItsOwn", Refused),
+        ("BadDeviceFailure", Refused),
     ],
 )
-async def test_what_the_server_refuses_is_told_with_its_status(floor, monkeypatch, status, kind):
-    name = status if hasattr(ua.StatusCodes, status) else "BadDeviceFailure"
-    code = ua.StatusCode(ua.UInt32(getattr(ua.StatusCodes, name)))
-    service = floor.plc.server.iserver.attribute_service
+async def test_what_the_server_refuses_is_told_with_its_status(floor, status, kind):
+    async def refuse():
+        return getattr(ua.StatusCodes, status)
 
-    async def refuse(*_, **__):
-        return [code]
-
-    monkeypatch.setattr(service, "write", refuse)
-    deed = await floor.write("Setpoint", 6)
-    assert (deed.status, deed.sent, deed.before) == (name, "60", "4")
+    with answering(floor.plc, "Setpoint", refuse):
+        deed = await floor.write("Setpoint", 6)
+    assert (deed.status, deed.sent, deed.before) == (status, "60", "4")
     assert isinstance(deed.fault, kind)
-    assert name in str(deed.fault)
+    assert status in str(deed.fault)
 
 
-async def test_what_the_plc_makes_of_a_value_is_what_is_recorded(floor, monkeypatch):
-    service = floor.plc.server.iserver.attribute_service
-
-    async def clamp(*_, **__):
+async def test_what_the_plc_makes_of_a_value_is_what_is_recorded(floor):
+    async def clamp():
         await floor.plc.write("urn:a", "Setpoint", 50, ua.VariantType.Int32)
-        return [ua.StatusCode(ua.UInt32(ua.StatusCodes.GoodClamped))]
+        return ua.StatusCodes.GoodClamped
 
-    monkeypatch.setattr(service, "write", clamp)
-    deed = await floor.write("Setpoint", 9)
+    with answering(floor.plc, "Setpoint", clamp):
+        deed = await floor.write("Setpoint", 9)
     assert (deed.result, deed.status, deed.sent, deed.held) == ("Good", "GoodClamped", "90", "5")
     assert not deed.as_sent
 
@@ -271,22 +265,18 @@ async def test_a_method_that_fails_at_the_server_is_told(floor):
 
 
 async def test_a_link_that_is_lost_before_the_answer_leaves_it_unknown(floor):
-    service = floor.plc.server.iserver.attribute_service
     async with Link(floor.plc.port) as link, floor_of(floor.plc, link.url) as far:
         asked = asyncio.Event()
 
-        async def silent(*_, **__):
+        async def silent():
             asked.set()
-            await asyncio.sleep(30)
+            return await asyncio.sleep(30, ua.StatusCodes.Good)
 
-        kept, service.write = service.write, silent
-        try:
+        with answering(floor.plc, "Setpoint", silent):
             attempt = asyncio.create_task(far.write("Setpoint", 9))
             await asked.wait()
             link.cut()
             deed = await attempt
-        finally:
-            service.write = kept
         assert (deed.result, deed.sent) == ("unknown", "90")
         assert isinstance(deed.fault, Unavailable)
         assert "it may have been done" in str(deed.fault)
