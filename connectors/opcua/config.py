@@ -5,6 +5,9 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from models.errors import InputError
 from twin.notifiers import is_notifier
@@ -20,6 +23,10 @@ TIME_POLICIES = ("source", "server", "receive")
 REDUNDANCIES = ("cold", "warm", "hot")
 _QUEUE_LEAST = 10
 """A queue of one publishing interval overflows as soon as a publish is late; ten hold a pause."""
+
+
+_READ = ConfigDict(extra="forbid")
+"""Plain data with other fields is of another version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,8 @@ class Item:
         Device it belongs to: the asset of its tag path. Values of one device freeze together.
     """
 
+    __pydantic_config__: ClassVar = _READ
+
     tag: int
     namespace: str
     identifier: str
@@ -66,6 +75,8 @@ class Item:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifier:
     """A node whose events are taken, as files write nodes, and the tag they are stored under."""
+
+    __pydantic_config__: ClassVar = _READ
 
     tag: int
     node: str
@@ -132,6 +143,8 @@ class EndpointConfig:
     items
         What is read.
     """
+
+    __pydantic_config__: ClassVar = _READ
 
     id: str
     url: str

@@ -107,6 +107,21 @@ def test_a_park_files_endpoint_gets_its_own_open_rows_and_sampling_rules():
     assert config.spares == ("opc.tcp://10.0.0.6:4840",)
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"of_later": 1}, "of_later"),
+        ({"items": [{"tag": 1, "namespace": "urn:a"}]}, "items.0.identifier"),
+        ({"items": [{"tag": "x", "namespace": "urn:a", "identifier": "s=V"}]}, "items.0.tag"),
+        ({"events": [{"tag": 1, "node": "i=2253", "of_later": 1}]}, "events.0.of_later"),
+    ],
+)
+def test_a_configuration_of_another_version_is_refused_with_the_place(change, where):
+    config = EndpointConfig(id="e", url="opc.tcp://10.0.0.5:4840", allow_insecure=True)
+    with pytest.raises(ValueError, match=where):
+        config_from(plain_of(config) | change)
+
+
 def _row(tag: int, endpoint: str, identifier: str) -> TagRow:
     binding = Binding(
         path=f"p/{endpoint}/t{tag}", endpoint=endpoint, namespace="urn:a", identifier=identifier
