@@ -1,6 +1,7 @@
 """The HTTP face with a fake service behind it: what it answers, and how it refuses."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.ports import Unavailable
 from cluster.routes.api import create_api
+from connectors.opcua import budget as budgets
+from connectors.opcua.budget import budget_of, share_sessions
 from twin.samples import sample_batch
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -224,6 +227,20 @@ async def test_a_taken_id_is_409_and_a_refusal_403(http):
     trust = {"fingerprint": "0" * 64}
     answer = await http.put("/parks/small/endpoints/plc/trust", json=trust)
     assert (answer.status_code, answer.json()["remedy"]) == (403, "ask the operator")
+
+
+async def test_one_endpoint_tells_which_processes_have_a_session_to_its_server(http, tmp_path):
+    share_sessions(tmp_path)
+    try:
+        found = (await http.get("/parks/small/endpoints/plc")).json()
+        assert found["sessions"] == []
+        budget = budget_of(found["url"])
+        await budget.take("crawl", 1.0)
+        (held,) = (await http.get("/parks/small/endpoints/plc")).json()["sessions"]
+        assert (held["pid"], held["purpose"]) == (os.getpid(), "crawl")
+        budget.give_back("crawl")
+    finally:
+        budgets._folder.clear()
 
 
 async def test_one_endpoint_and_its_tags_are_told_in_full(http):
