@@ -17,6 +17,7 @@ from floor_receiver import Receiver, until
 from connectors.coverage import is_coverage
 from connectors.gateway import Gateway, GatewaySettings
 from connectors.opcua.config import EndpointConfig, Item, Notifier, endpoint_config
+from connectors.opcua.decode import warm
 from connectors.opcua.source import SourceSettings
 from models.errors import InputError
 from twin.alarms import AlarmState
@@ -84,6 +85,12 @@ def messages(receiver: Receiver) -> list[str]:
 
 async def connected(held: Gateway) -> None:
     await until(lambda: held.status()[0].delivering)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """No test waits for the compiler."""
+    warm()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
