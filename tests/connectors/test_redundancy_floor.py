@@ -12,6 +12,7 @@ from floor_proxy import Link
 from floor_receiver import Receiver, until
 from test_recovery_floor import SETTINGS, endpoint, gateway, of
 
+from connectors.opcua.decode import warm
 from connectors.opcua.redundancy import Once
 from connectors.opcua.report import EndpointState
 from twin.samples import SAMPLES, TIME
@@ -25,6 +26,7 @@ pytestmark = [
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def servers():
     """Two servers for all tests: starting one takes two seconds."""
+    warm()  # loaded within the first connect, it would be a server that does not answer in time
     async with running(Plc(free_port())) as first, running(Plc(free_port())) as second:
         yield first, second
 
@@ -63,6 +65,7 @@ async def test_the_second_server_takes_over_and_no_row_comes_twice(kind, pair, t
             await both(first, second, float(i))
             await asyncio.sleep(0.05)
         await until(lambda: receiver.values(1)[-1] == 5.0)
+        assert of(held).failovers == 0
         link.refuse = True
         link.cut()
         await until(lambda: of(held).failovers == 1)
