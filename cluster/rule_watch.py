@@ -156,8 +156,12 @@ class RuleWatch:
         except TwinError as fault:
             about = {"endpoint": name, "cause": str(fault)}
             logger.warning("rules were not looked at", extra=about)
-            due.told = replace(due.told, rules_fault=str(fault))
-            due.next_s = self._clock() + min(_RETRY_S, every_s) * self._chance(*_AGAIN)
+            self._failed(due, every_s, str(fault))
+            return
+        except Exception as fault:
+            # Left due it would crawl its PLC anew every second, and those after it never.
+            logger.exception("rules were not looked at", extra={"endpoint": name})
+            self._failed(due, every_s, f"{type(fault).__name__}: {fault}")
             return
         due.next_s = self._clock() + every_s * self._chance(*_AGAIN)
         new_nodes = len(found.review) + len(found.open)
@@ -165,6 +169,11 @@ class RuleWatch:
             counts = {"new": new_nodes, "gone": len(found.gone)}
             logger.info("rules found something", extra={"endpoint": name, **counts})
         due.told = Told(new_nodes=new_nodes, gone_nodes=found.gone[:GONE_TOLD], rules_us=wall_us())
+
+    def _failed(self, due: Due, every_s: float, cause: str) -> None:
+        """Tell why, and look again sooner than after a look that went well."""
+        due.told = replace(due.told, rules_fault=cause)
+        due.next_s = self._clock() + min(_RETRY_S, every_s) * self._chance(*_AGAIN)
 
     async def _expanded(self, name: str) -> Later:
         nodes, complete = await self._crawled(name)

@@ -17,7 +17,7 @@ from floor_receiver import Receiver, until  # noqa: E402
 from cluster import bindings, crawl_room  # noqa: E402
 from cluster.gateway_host import GatewayHost, GatewayHostSettings  # noqa: E402
 from cluster.metadata.upgrade import open_store  # noqa: E402
-from cluster.ports import EndpointState  # noqa: E402
+from cluster.ports import EndpointState, EndpointStatus  # noqa: E402
 from cluster.rule_watch import AUTOMATIC, SETTLE_S, RuleWatch  # noqa: E402
 from models.errors import Unavailable  # noqa: E402
 from twin.parkfile.load import read_park  # noqa: E402
@@ -190,6 +190,39 @@ async def test_a_crawl_that_fails_is_told_and_tried_again_sooner(live, plc, monk
     assert (await looked(live, 269.0)).rules_us is None
     told = await looked(live, 1.0)  # nine tenths of five minutes
     assert (told.rules_fault, told.rules_us is None) == ("", False)
+
+
+def watched(monkeypatch, expanded):
+    """A watch of one endpoint that is connected, its clock, and what a look at its rules finds."""
+    up = EndpointStatus(id="plc", url="opc.tcp://plc:4840", state=EndpointState.CONNECTED)
+    live = SimpleNamespace(id="small", park=park_of("opc.tcp://127.0.0.1:4841"), statuses=[up])
+    now = [0.0]
+    watch = RuleWatch(live, lambda: now[0], lambda low, _: low)
+    monkeypatch.setattr(watch, "_expanded", expanded)
+
+    async def look(at_s):
+        now[0] = at_s
+        await watch.look(live, live)
+        return watch.told([up])[0]
+
+    return look
+
+
+async def test_what_nobody_foresaw_is_told_and_does_not_crawl_a_plc_every_second(monkeypatch):
+    asked = []
+
+    async def broken(name):
+        asked.append(name)
+        raise RuntimeError("no such thing")
+
+    look = watched(monkeypatch, broken)
+    await look(0.0)
+    assert (await look(72.0)).rules_fault == "RuntimeError: no such thing"
+    await look(73.0)
+    await look(341.0)
+    assert asked == ["plc"]
+    await look(342.0)  # nine tenths of five minutes
+    assert asked == ["plc", "plc"]
 
 
 async def test_who_wants_no_clock_is_not_looked_at():
