@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 AUTOMATIC: Final = "rule"
 """Who acted, in the audit trail, when nobody did."""
 GONE_TOLD: Final = 20
+"""So many nodes that are gone are named; all are counted."""
 _FIRST: Final = (0.02, 0.1)
 _AGAIN: Final = (0.9, 1.1)
 """Parts of the interval between which chance chooses: gateways must not crawl all at once."""
@@ -47,6 +48,7 @@ class Told:
     """What the last look at an endpoint's rules found."""
 
     new_nodes: int = 0
+    gone: int = 0
     gone_nodes: tuple[str, ...] = ()
     rules_us: int | None = None
     rules_fault: str = ""
@@ -128,6 +130,7 @@ class RuleWatch:
             replace(
                 one,
                 new_nodes=found[one.id].new_nodes,
+                gone=found[one.id].gone,
                 gone_nodes=found[one.id].gone_nodes,
                 rules_us=found[one.id].rules_us,
                 rules_fault=found[one.id].rules_fault,
@@ -164,11 +167,16 @@ class RuleWatch:
             self._failed(due, every_s, f"{type(fault).__name__}: {fault}")
             return
         due.next_s = self._clock() + every_s * self._chance(*_AGAIN)
-        new_nodes = len(found.review) + len(found.open)
-        if new_nodes != due.told.new_nodes or found.gone[:GONE_TOLD] != due.told.gone_nodes:
-            counts = {"new": new_nodes, "gone": len(found.gone)}
+        told = Told(
+            new_nodes=len(found.review) + len(found.open),
+            gone=len(found.gone),
+            gone_nodes=found.gone[:GONE_TOLD],
+            rules_us=wall_us(),
+        )
+        if replace(told, rules_us=None) != replace(due.told, rules_us=None, rules_fault=""):
+            counts = {"new": told.new_nodes, "gone": told.gone}
             logger.info("rules found something", extra={"endpoint": name, **counts})
-        due.told = Told(new_nodes=new_nodes, gone_nodes=found.gone[:GONE_TOLD], rules_us=wall_us())
+        due.told = told
 
     def _failed(self, due: Due, every_s: float, cause: str) -> None:
         """Tell why, and look again sooner than after a look that went well."""

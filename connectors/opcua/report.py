@@ -71,8 +71,9 @@ class EndpointStatus:
         Times its server said that it has got or lost nodes (the notifier i=2253 among `events`).
     new_nodes
         Nodes that rules of the park file take and that wait for a review.
-    gone_nodes
-        Mapped nodes that its server had no more when the rules were looked at.
+    gone, gone_nodes
+        How many mapped nodes its server had no more when the rules were looked at, and the first
+        of them.
     rules_us, rules_fault
         When the rules were looked at last [wall time, us; None: never], and why that failed.
     """
@@ -111,6 +112,7 @@ class EndpointStatus:
     own_certificate_us: int | None = None
     model_changes: int = 0
     new_nodes: int = 0
+    gone: int = 0
     gone_nodes: tuple[str, ...] = ()
     rules_us: int | None = None
     rules_fault: str = ""

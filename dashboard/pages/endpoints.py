@@ -131,8 +131,8 @@ def cause(visit: Visit, each: EndpointStatus) -> str:
     """Return why it is not connected and what to do, or since when it is."""
     words = visit.words
     if each.state == EndpointState.CONNECTED:
-        if each.gone_nodes:
-            return words("endpoints.gone_nodes", n=str(len(each.gone_nodes)))
+        if each.gone:
+            return words("endpoints.gone_nodes", n=str(each.gone))
         if each.new_nodes:
             return words("endpoints.new_nodes", n=str(each.new_nodes))
         if each.rejected:

@@ -19,6 +19,7 @@ from cluster.gateway_host import GatewayHost, GatewayHostSettings  # noqa: E402
 from cluster.metadata.upgrade import open_store  # noqa: E402
 from cluster.ports import EndpointState, EndpointStatus  # noqa: E402
 from cluster.rule_watch import AUTOMATIC, SETTLE_S, RuleWatch  # noqa: E402
+from connectors.onboarding.wildcard import Later  # noqa: E402
 from models.errors import Unavailable  # noqa: E402
 from twin.parkfile.load import read_park  # noqa: E402
 from twin.tags import TagDictionary  # noqa: E402
@@ -223,6 +224,18 @@ async def test_what_nobody_foresaw_is_told_and_does_not_crawl_a_plc_every_second
     assert asked == ["plc"]
     await look(342.0)  # nine tenths of five minutes
     assert asked == ["plc", "plc"]
+
+
+async def test_all_nodes_that_are_gone_are_counted_and_the_first_are_named(monkeypatch):
+    gone = tuple(f"nsu=urn:a;s=x{n:02d}" for n in range(21))
+
+    async def expanded(_):
+        return Later(automatic={}, review=(), open=(), gone=gone)
+
+    look = watched(monkeypatch, expanded)
+    await look(0.0)
+    told = await look(72.0)
+    assert (told.gone, told.gone_nodes) == (21, gone[:20])
 
 
 async def test_who_wants_no_clock_is_not_looked_at():
