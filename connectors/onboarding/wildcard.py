@@ -15,13 +15,13 @@ from typing import Final
 from connectors.onboarding.match import Match, Matcher
 from connectors.onboarding.seen import SeenNode
 from models.errors import InputError
+from twin.notifiers import STANDARD
 from twin.park import Park
 from twin.parkfile.mapping import Catalogue, bind, catalogue_of, is_rule
 from twin.parkfile.schema import Mapping as MappingSpec
 from twin.tags import Binding
 
 _TOKEN: Final = re.compile(r"\*\*|\*|\{[a-z][a-z0-9_]*\}")
-_STANDARD: Final = "http://opcfoundation.org/UA/"
 _LONGEST: Final = 500
 _STARS_MOST: Final = 8
 
@@ -172,11 +172,11 @@ def added(
 ) -> tuple[Binding, ...]:
     """Bindings that rules make of a later crawl and that are not there yet.
 
-    A tag that is bound stays as it is, whatever the rules would say now: a rule adds, it never
-    takes away.
+    A tag that is bound stays as it is, here or at another endpoint of the park, whatever the rules
+    would say now: a rule adds, it never takes away.
     """
     found = expand_rules(rules, nodes, park, endpoint).bindings
-    return _new(found, list(bound))
+    return _new(found, list(bound), park)
 
 
 def later(
@@ -194,7 +194,7 @@ def later(
     Parameters
     ----------
     rules, nodes, park, endpoint
-        As in `expand_rules`.
+        As in `expand_rules`; what the park binds at other endpoints stays there.
     bound
         What is bound at this endpoint now.
     unwanted
@@ -204,7 +204,7 @@ def later(
     """
     here, wanted = list(bound), [node for node in nodes if node.node not in unwanted]
     expanded = expand_rules(rules, wanted, park, endpoint)
-    new = _new(expanded.bindings, here)
+    new = _new(expanded.bindings, here, park)
     by_itself: dict[Rule, tuple[Binding, ...]] = {}
     for binding in new:
         rule = expanded.rules[binding.node]
@@ -212,7 +212,7 @@ def later(
             by_itself[rule] = (*by_itself.get(rule, ()), binding)
     known = {binding.node for binding in here if binding.identifier}
     # Of the standard's own nodes a crawl sees those with values only, and notifiers have none.
-    looked_for = {b.node for b in here if b.identifier and b.namespace != _STANDARD}
+    looked_for = {b.node for b in here if b.identifier and b.namespace != STANDARD}
     seen = {node.node for node in nodes}
     return Later(
         automatic=by_itself,
@@ -222,9 +222,9 @@ def later(
     )
 
 
-def _new(found: Iterable[Binding], here: Sequence[Binding]) -> tuple[Binding, ...]:
-    """Bindings whose tag and node are both free."""
-    paths = {binding.path for binding in here if binding.identifier}
+def _new(found: Iterable[Binding], here: Sequence[Binding], park: Park) -> tuple[Binding, ...]:
+    """Bindings whose tag is free in the whole park, and whose node is free at this endpoint."""
+    paths = {binding.path for binding in (*park.bindings, *here) if binding.identifier}
     known = {binding.node for binding in here if binding.identifier}
     return tuple(b for b in found if b.path not in paths and b.node not in known)
 

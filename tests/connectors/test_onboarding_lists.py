@@ -15,7 +15,7 @@ from connectors.bench_match import FOLDER, park_of, rows, truth_of
 from connectors.onboarding import taglist, xlsx
 from connectors.onboarding.lint import lint
 from connectors.onboarding.seen import SeenNode, observed
-from connectors.onboarding.wildcard import Rule, added, expand_rules
+from connectors.onboarding.wildcard import Rule, added, expand_rules, later
 from models.errors import InputError
 from twin.parkfile.load import load_park
 from twin.parkfile.mapping import bind, catalogue_of, is_rule
@@ -279,6 +279,20 @@ def test_a_rule_takes_many_nodes_and_those_that_come_later(plant):
     (late,) = added([rule], nodes, park, "plc", first.bindings)
     assert late.path == f"{L1}/m03/active_power"
     assert not added([rule], nodes, park, "plc", (*first.bindings, late))
+
+
+def test_a_rule_takes_no_tag_from_another_endpoint(plant):
+    park, nodes = plant
+    to = "mekong_foods/packing/l1/{machine}/active_power"
+    rule = Rule(match=f"{NS}CH1.*.L1_{{machine}}_KW", to=to, automatic=True)
+    elsewhere = replace(
+        bound(park, "nsu=urn:meter;s=M03", f"{L1}/m03/active_power"), endpoint="meter"
+    )
+    park = replace(park, bindings=(elsewhere,))
+    free = {f"{L1}/m{n:02d}/active_power" for n in (1, 2, 4)}
+    assert {binding.path for binding in added([rule], nodes, park, "plc", ())} == free
+    found = later([rule], nodes, park, "plc", ())
+    assert {binding.path for binding in found.automatic[rule]} == free
 
 
 def test_a_rule_without_a_target_leaves_the_tag_to_the_matcher(plant):
