@@ -156,7 +156,11 @@ def expand_rules(
     rest = [node for node in left.values() if node.node not in used]
     sure, open_ = _matched(rest, nodes, park, taken)
     for match in sure:
-        binding = bind(park.id, endpoint, match.node, match.path, catalogue, match.unit)
+        try:
+            binding = bind(park.id, endpoint, match.node, match.path, catalogue, match.unit)
+        except InputError as fault:
+            problems.append(f"{match.node}: {fault.what}")
+            continue
         taken[binding.path] = binding
     return Expanded(
         bindings=tuple(taken.values()), open=tuple(open_), problems=tuple(problems), rules=by

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.bench_match import FOLDER, park_of, rows, truth_of
-from connectors.onboarding import taglist, xlsx
+from connectors.onboarding import taglist, wildcard, xlsx
 from connectors.onboarding.lint import lint
 from connectors.onboarding.seen import SeenNode, observed
 from connectors.onboarding.wildcard import Rule, added, expand_rules, later
@@ -300,6 +300,17 @@ def test_a_rule_without_a_target_leaves_the_tag_to_the_matcher(plant):
     found = expand_rules([Rule(match="path:CH2/**")], nodes, park, "plc")
     assert len(found.bindings) == 40
     assert all("/l2/" in binding.path for binding in found.bindings)
+
+
+def test_a_node_that_cannot_be_bound_is_told_and_does_not_stop_its_rule(plant, monkeypatch):
+    park, nodes = plant
+    below = [node for node in nodes if node.path.startswith("CH2/")]
+    sure, unsure = wildcard._matched(below, nodes, park, {})
+    odd = replace(sure[0], node=f"{NS}{{x}}")
+    monkeypatch.setattr(wildcard, "_matched", lambda *_: ([odd, *sure[1:]], unsure))
+    found = expand_rules([Rule(match="path:CH2/**")], nodes, park, "plc")
+    assert {binding.path for binding in found.bindings} == {match.path for match in sure[1:]}
+    assert any(odd.node in problem for problem in found.problems)
 
 
 def test_rules_that_cannot_work_are_told(plant):
