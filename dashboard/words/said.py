@@ -16,9 +16,12 @@ from dashboard.words.book import FOLDER, Words, words
 
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 _SEPARATORS: Final = ("; ", ": ")
-_CAUSES: Final = ("what", "cause", "said", "kind")
+_OURS: Final = ("what", "refusal")
+"""Places that hold a text of ours, or else the whole one is not ours."""
+_LONG: Final = ("what", "cause", "said", "kind", "fault")
+"""Places that may hold several pieces of text."""
+_CAUSES: Final = (*_OURS, "cause", "said", "kind", "purpose")
 """Places that hold a text of the service, not a name."""
-_LONG: Final = (*_CAUSES, "fault")
 _SHORT: Final = "(?:(?![;:] ).)"
 """A name or a number ends where the next piece of the text begins."""
 
@@ -66,8 +69,8 @@ def _known(text: str) -> str:
         if found is None:
             continue
         told = found.groupdict()
-        if "what" in told and not _translated(told["what"]):
-            continue  # a text within a text is ours, or else the whole one is not
+        if any(name in told and not _translated(told[name]) for name in _OURS):
+            continue
         places = {name: _inner(name, value) for name, value in told.items()}
         return vietnamese.format(**places)
     return ""
