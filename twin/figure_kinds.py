@@ -343,9 +343,9 @@ _PARK: Final = (
         "own_certificate_days",
         "d",
         0,
-        ("Chứng chỉ của ta còn hạn", "Our certificate still valid"),
+        ("Chứng thư của ta còn hạn", "Our certificate still valid"),
         (
-            "Số ngày đến khi chứng chỉ của ta hết hạn, ít nhất trong các cổng thu thập",
+            "Số ngày đến khi chứng thư của ta hết hạn, ít nhất trong các cổng thu thập",
             "Days until our own certificate expires, the least of all gateways",
         ),
     ),
@@ -625,9 +625,9 @@ FIGURE_KINDS: Final[Mapping[str, tuple[FigureKind, ...]]] = MappingProxyType(
                 "certificate_days",
                 "d",
                 0,
-                ("Chứng chỉ máy chủ còn hạn", "Server's certificate still valid"),
+                ("Chứng thư máy chủ còn hạn", "Server's certificate still valid"),
                 (
-                    "Số ngày đến khi chứng chỉ máy chủ hết hạn; âm là đã hết hạn",
+                    "Số ngày đến khi chứng thư máy chủ hết hạn; âm là đã hết hạn",
                     "Days until its server's certificate expires; negative afterwards",
                 ),
             ),
