@@ -26,6 +26,11 @@ from connectors.buffer import DiskBuffer, DiskBufferFull
 from connectors.opcua.report import EndpointState
 from models.errors import Unavailable
 
+BUFFER = replace(SETTINGS, source=replace(QUICK, rows=20))
+EVERY_S = 0.02
+"""As often as the items are sampled: this server queues what is written oftener, too, and a queue
+would hold less than it says."""
+
 pytestmark = [
     pytest.mark.floor,
     pytest.mark.asyncio(loop_scope="module"),
@@ -76,7 +81,7 @@ async def refused(held, monkeypatch, fault):
 
     monkeypatch.setattr(DiskBuffer, "append", full)
     await until(lambda: held.measures().fault and before)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.0)
     monkeypatch.setattr(DiskBuffer, "append", stock)
 
 
@@ -92,13 +97,12 @@ async def disk_full(plc, link, held, monkeypatch):
 @pytest.mark.parametrize("fault", [cut, blackhole, restart, own_buffer_full, disk_full])
 async def test_sent_is_stored_or_told(plc, tmp_path, monkeypatch, fault, queue):
     receiver = Receiver()
-    settings = replace(SETTINGS, source=replace(QUICK, rows=20))
     async with contextlib.AsyncExitStack() as stack:
         link = await stack.enter_async_context(Link(plc.port))
         config = endpoint(link.url, queue_size=queue)
-        held = await stack.enter_async_context(gateway(tmp_path, receiver, config, settings))
+        held = await stack.enter_async_context(gateway(tmp_path, receiver, config, BUFFER))
         await until(lambda: receiver.values(1) and receiver.values(2))
-        async with Writer(plc) as writer:
+        async with Writer(plc, EVERY_S) as writer:
             await until(lambda: writer.count > 20)
             await fault(plc, link, held, monkeypatch)
             await until(lambda: of(held).state is EndpointState.CONNECTED, 15)

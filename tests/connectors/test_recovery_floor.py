@@ -85,8 +85,8 @@ def of(held: Gateway):
 class Writer:
     """Writes 1, 2, 3, … to both variables, V counting up and W down, until it is stopped."""
 
-    def __init__(self, plc: Plc) -> None:
-        self.plc, self.count = plc, 0
+    def __init__(self, plc: Plc, every_s: float = 0.01) -> None:
+        self.plc, self.count, self._every_s = plc, 0, every_s
         self.times: dict[int, datetime] = {}
 
     async def __aenter__(self) -> "Writer":
@@ -105,7 +105,7 @@ class Writer:
             await self.plc.write("urn:a", "V", float(number), at=at)
             await self.plc.write("urn:a", "W", -float(number), at=at)
             self.count = number
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(self._every_s)
 
     async def stop(self) -> int:
         """The last number that both have."""
