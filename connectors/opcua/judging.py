@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from connectors.clock import ParkClock
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.decode import Decoder, Present
 from connectors.opcua.intake import Intake
@@ -38,8 +38,6 @@ class Judge:
         Longest wait for one answer [s].
     decoder, pace, publisher, intake, telling
         Parts of the source.
-    park_now
-        Park clock.
     publishing_us
         Publishing interval asked for [us].
     end
@@ -56,20 +54,20 @@ class Judge:
         publisher: Publisher,
         intake: Intake,
         telling: Telling,
-        park_now: ParkClock,
         publishing_us: int,
         end: Callable[[str], None],
     ) -> None:
         self._config, self._timeout_s = config, timeout_s
         self._decoder, self._pace, self._publisher = decoder, pace, publisher
         self._intake, self._telling = intake, telling
-        self._park_now, self._publishing_us, self._end = park_now, publishing_us, end
+        self._publishing_us, self._end = publishing_us, end
         self.outage: Outage | None = None
         """The one that is over and not judged yet."""
         self._unjudged: list[Unjudged] = []
         self._reached: Reached = {}
         self._task: asyncio.Task[None] | None = None
-        self._full_since: tuple[float, int, Present] | None = None
+        self._full_since: tuple[float, int] | None = None
+        """Since when our buffer takes no more: monotonic [s], and up to when all came [park us]."""
 
     # --- what begins one ---
 
@@ -78,69 +76,79 @@ class Judge:
     ) -> None:
         """A connection is back: `since` is when values were last heard (wall s, park us)."""
         settle_s = _SETTLE_INTERVALS * monitor.publishing_ms / 1000.0 + _SETTLE_S
-        now, seconds = time.monotonic(), time.time() - since[0]
-        for one in self._unjudged:
-            # What its queues held may have lain there ever since.
-            begun = one.outage.judge_at - settle_s - one.outage.seconds
-            seconds = max(seconds, now - begun)
+        now, seconds, from_us = time.monotonic(), time.time() - since[0], since[1]
+        if self._full_since is not None:
+            # Keep-alives may have come since our buffer was full, and no values.
+            seconds = max(seconds, now - self._full_since[0])
+            from_us = min(from_us, self._full_since[1])
+        self._full_since = (now, self._telling.heard_us) if self._publisher.stalled else None
         self.outage = Outage(
-            from_us=since[1],
+            from_us=from_us,
             to_us=self._telling.heard_us,
-            seconds=seconds,
+            seconds=self._held_for(seconds, settle_s),
             then=then,
             kept=kept,
             how=how,
             judge_at=now + settle_s,
         )
 
+    def _held_for(self, seconds: float, settle_s: float) -> float:
+        """Seconds for which queues may have held values, outages before it that wait included."""
+        begun = (one.outage.judge_at - settle_s - one.outage.seconds for one in self._unjudged)
+        return max(seconds, time.monotonic() - min(begun, default=math.inf))
+
     def was_silent(self, monitor: Monitor | None) -> None:
-        """After a silence longer than the server's queues hold, judge what they dropped."""
-        seconds, from_us = self._telling.silence
-        if monitor is None or self.outage is not None or self._publisher.stalled:
+        """After a silence longer than the server's queues hold, judge what they dropped.
+
+        To them our full buffer is one too. It ends with the first message that did not wait for
+        room: what the queues still held comes with it, and what they dropped lies before it.
+        """
+        if monitor is None or self._publisher.stalled:
             return
-        longest_s = max(monitor.bridge_s or 0.0, _SILENT_INTERVALS * monitor.publishing_ms / 1000.0)
-        if seconds > longest_s:
-            self.outage = Outage(
-                from_us=from_us,
-                to_us=self._telling.heard_us,
-                seconds=seconds,
-                then=self._decoder.present(),
-                kept=True,
-                how="after a pause",
-                judge_at=time.monotonic() + _SETTLE_S,
-                told=False,
-            )
+        seconds, from_us = self._telling.silence
+        held_s, how = monitor.bridge_s or 0.0, "after a pause"
+        longest_s = max(held_s, _SILENT_INTERVALS * monitor.publishing_ms / 1000.0)
+        now, full = time.monotonic(), self._full_since
+        if full is not None:
+            seconds, from_us = max(seconds, now - full[0]), min(from_us, full[1])
+            longest_s, how = held_s, "after the gateway's buffer was full"
+            self._full_since = None
+        elif self.outage is not None:
+            return
+        if seconds <= longest_s:
+            return
+        if self.outage is not None and self._task is None:
+            # It could not be judged while our buffer was full: both are told together.
+            self._unjudged.append(cut_short(monitor, self._decoder, self.outage))
+        self.outage = Outage(
+            from_us=from_us,
+            to_us=self._telling.heard_us,
+            seconds=self._held_for(seconds, _SETTLE_S),
+            then=self._decoder.present(),
+            kept=True,
+            how=how,
+            judge_at=now + _SETTLE_S,
+            told=False,
+        )
 
     def full(self) -> None:
         """Our buffer takes no more: the server's queues hold what comes."""
         if self._full_since is None:
-            self._full_since = (time.monotonic(), self._telling.heard_us, self._decoder.present())
+            self._full_since = (time.monotonic(), self._telling.silence[1])
 
     @property
     def full_for_s(self) -> float | None:
-        """How long our buffer is full by now [s]."""
+        """How long our buffer is full by now [s]; until a message shows what that cost."""
         return None if self._full_since is None else time.monotonic() - self._full_since[0]
 
     def room_again(self, monitor: Monitor | None) -> None:
-        """Our buffer was full and is not any more: judge what the server's queues made of it."""
-        full = self._full_since
-        if full is None or self._publisher.stalled:
+        """Our buffer was full and is not any more: forget it when the server's queues held it."""
+        full_s = self.full_for_s
+        if full_s is None or self._publisher.stalled:
             return
-        self._full_since = None
-        seconds = time.monotonic() - full[0]
         bridge_s = monitor.bridge_s if monitor is not None else None
-        if bridge_s is None or seconds <= bridge_s or self.outage is not None:
-            return
-        self.outage = Outage(
-            from_us=full[1],
-            to_us=self._park_now(),
-            seconds=seconds,
-            then=full[2],
-            kept=True,
-            how="after the gateway's buffer was full",
-            judge_at=time.monotonic() + _SETTLE_S,
-            told=False,
-        )
+        if bridge_s is None or full_s <= bridge_s:
+            self._full_since = None
 
     def lost_message(self, cause: str) -> None:
         """What the server sent since the last row told cannot be vouched for."""
@@ -179,10 +187,6 @@ class Judge:
             self._unjudged.append(cut_short(monitor, self._decoder, self.outage))
             self.outage = None
 
-    def parted(self) -> None:
-        """Nothing is held back by our buffer any more."""
-        self._full_since = None
-
     def _judged(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if not task.cancelled() and (fault := task.exception()) is not None:
@@ -199,7 +203,9 @@ class Judge:
             self._say(one.outage, one.spans, before or (lost if one.mute else None))
             self._unjudged.remove(one)
         self._say(outage, spans, lost)
-        self.outage = None
+        if self.outage is not None and self.outage.then is outage.then:
+            # Another one may have begun meanwhile.
+            self.outage = None
         self._reached.clear()
 
     async def _filled(

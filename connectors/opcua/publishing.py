@@ -348,7 +348,8 @@ class Publisher:
         if self.paused:
             return bool(self._flying)
         held = max((len(stream.held) for stream in self.streams.values()), default=0)
-        return len(self._waiting) >= self.window or held >= _HELD_MOST
+        # While one waits none is asked for: what comes next shows what the server's queues dropped.
+        return self.stalled or held >= _HELD_MOST
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._flying.discard(task)

@@ -164,7 +164,6 @@ class Source:
             publisher=self._publisher,
             intake=self._intake,
             telling=self._telling,
-            park_now=park_now,
             publishing_us=publishing_us,
             end=lambda cause: self._subscriptions.end(cause),
         )
@@ -360,7 +359,6 @@ class Source:
         if whole:
             keeping.note()
         telling.monitor = None
-        self._judge.parted()
         if whole and not telling.spoke:
             # Taken up, but silent: begin anew instead of taking it up for ever.
             keeping.forget()

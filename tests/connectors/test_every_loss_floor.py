@@ -16,7 +16,9 @@ from test_recovery_floor import (
     added,
     claimed,
     endpoint,
+    forgotten,
     gateway,
+    historized,
     of,
     settled,
     unexplained,
@@ -122,3 +124,52 @@ async def test_sent_is_stored_or_told(plc, tmp_path, monkeypatch, fault, queue):
         assert lost > 0
         assert claimed(receiver)
         assert all(row["cause"] for row in receiver.gaps())
+
+
+async def test_a_buffer_that_is_full_before_a_silence_is_judged_is_told_too(
+    plc, tmp_path, monkeypatch
+):
+    receiver = Receiver()
+    monkeypatch.setattr("connectors.opcua.judging._SETTLE_S", 2.0)
+    async with gateway(tmp_path, receiver, endpoint(plc.url, queue_size=5), BUFFER) as held:
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        judge = held._sources["plc"]._judge
+        await asyncio.sleep(0.3)  # longer than the queues hold
+        async with Writer(plc, EVERY_S) as writer:
+            await until(lambda: judge.outage is not None)
+            await refused(held, monkeypatch, DiskBufferFull(100, 100))
+            back = writer.count + 30
+            await until(lambda: receiver.values(1)[-1] > back, 15)
+            await until(lambda: judge.outage is None, 15)
+            last = await writer.stop()
+        await settled(receiver, last)
+        await held.stop()
+    assert unexplained(receiver, writer, last) == []
+    assert len(set(receiver.values(1))) < last + 1
+
+
+async def test_what_a_full_buffer_made_the_queues_drop_comes_from_history(
+    plc, tmp_path, monkeypatch
+):
+    receiver = Receiver()
+    await historized(plc)
+    async with gateway(tmp_path, receiver, endpoint(plc.url, queue_size=5), BUFFER) as held:
+        await until(lambda: receiver.values(1) and receiver.values(2))
+        async with Writer(plc, EVERY_S) as writer:
+            await until(lambda: writer.count > 20)
+            await refused(held, monkeypatch, DiskBufferFull(100, 100))
+            await until(lambda: of(held).backfilled > 0, 15)
+            await until(lambda: held._sources["plc"]._judge.outage is None, 15)
+            last = await writer.stop()
+        await settled(receiver, last)
+        await until(lambda: not missing(receiver, last), 15)
+    for tag in (1, 2):
+        assert len(receiver.values(tag)) == len(set(receiver.values(tag)))
+    await forgotten(plc)
+
+
+def missing(receiver: Receiver, last: int) -> set[float]:
+    """Numbers up to the last that did not come, of either variable."""
+    up, down = set(receiver.values(1)), {-value for value in receiver.values(2)}
+    first = int(max(min(up), min(down)))
+    return set(map(float, range(first, last + 1))) - (up & down)
