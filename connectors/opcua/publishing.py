@@ -281,7 +281,8 @@ class Publisher:
                 if ahead(number, found.get(subscription, 0)) < _OLD:
                     found[subscription] = _before(number)
         for stream, message, _ in self._waiting:
-            if ahead(message.sequence, found[stream.subscription]) < _OLD:
+            last = found.get(stream.subscription)  # none when it was lost while this waits
+            if last is not None and ahead(message.sequence, last) < _OLD:
                 found[stream.subscription] = _before(message.sequence)
         return found
 

@@ -221,6 +221,24 @@ async def test_without_room_messages_wait_and_no_more_are_asked_for(taker):
     await made.stop()
 
 
+async def test_what_waits_of_a_subscription_that_is_gone_is_taken_and_not_counted(taker):
+    server = Server()
+    made = publisher(taker, server)
+    taker.room = False
+    made.start()
+    await until(lambda: len(server.waiting) == 2)
+    server.publish(1)
+    await until(lambda: made.stalled)
+    await made.stop()
+    made.attach(server.send, ())
+    made.follow(8, 5)
+    assert made.lasts() == {8: 5}
+    taker.room = True
+    made.go_on()
+    assert taker.taken == [1]
+    assert made.lasts() == {8: 5}
+
+
 async def test_missing_messages_are_asked_for_and_the_lost_ones_told(taker):
     server = Server()
     server.kept = {2: 1, 4: 1}
