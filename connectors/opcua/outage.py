@@ -100,13 +100,14 @@ def cut_short(monitor: Monitor, decoder: Decoder, outage: Outage) -> Unjudged:
     """What is known of an outage when its queues could not be emptied before the next one.
 
     A server drops the oldest values of a queue, so they lie before the first one that came; whether
-    a queue was full cannot be told from how many came, only from how long it had to hold them.
+    a queue was full cannot be told from how many came, only from how long it had to hold them. Of
+    subscriptions that were lost, no queue holds anything that a later message could show.
     """
     spans, mute = [], False
     for one in monitor.subscriptions.values():
         for handle, (_, held_s) in one.queues.items():
             _, flooded, last_us, first_us = decoder.since(outage.then, handle)
-            if first_us == NO_TIME:
+            if first_us == NO_TIME and outage.kept:
                 mute = True
             elif not outage.kept or flooded or outage.seconds > held_s:
                 after_us, before_us = bounded(last_us, first_us, outage.from_us, outage.to_us)
