@@ -190,6 +190,8 @@ class Notifiers:
     def missed(self, from_us: int, to_us: int, why: str) -> None:
         """Say that events between two park times may be missing [us]."""
         for one in self._nodes:
+            # A refresh of which a part is lost does not say what stands.
+            self._heard[one.tag].standing = None
             self._put(one.tag, Missing(from_us=from_us, to_us=to_us, why=why), None, to_us)
 
     def take(self, part: Part, body: Bytes) -> None:
@@ -225,7 +227,9 @@ class Notifiers:
             heard.standing = None
             return
         self.stale |= state.type == _REFRESH_NEEDED
-        self.overflows += state.type == _OVERFLOW
+        if state.type == _OVERFLOW:
+            self.overflows += 1
+            heard.standing = None  # what fell out of the queue may have been told to stand
         self.model_changes += state.type == MODEL_CHANGED
         if heard.standing is not None and state.key and self._told_again(heard, event):
             return
