@@ -264,7 +264,7 @@ class Notifiers:
     ) -> None:
         """Append a row, or count it as dropped where there is no room at all."""
         if not self._rows.room:
-            self._rows.dropped.add(1, at_us)
+            self._rows.dropped.add(1, self._park_now())
             return
         text = note.text().encode("utf-8", "replace")
         self._rows.put(

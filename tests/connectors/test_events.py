@@ -21,18 +21,18 @@ def level(number: int) -> Happening:
 class Told:
     """The notifiers of an endpoint, and what their rows say."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 100) -> None:
         config = EndpointConfig(
             id="plc", url="opc.tcp://10.0.0.5:4840", allow_insecure=True,
             events=(Notifier(tag=TAG, node="i=2253"),),
         )  # fmt: skip
-        self.rows = Rows()
+        self.rows = Rows(limit)
         self.notifiers = Notifiers(config, self.rows, lambda: NOW_US)
 
-    def hear(self, *states: Happening | str) -> None:
+    def hear(self, *states: Happening | str, at_us: int = 500) -> None:
         for state in states:
             said = Happening(type=state) if isinstance(state, str) else state
-            event = Event(state=said, severity=300, at_us=500, received_us=None)
+            event = Event(state=said, severity=300, at_us=at_us, received_us=None)
             self.notifiers._took(TAG, event)
 
     def lose(self) -> None:
@@ -57,3 +57,9 @@ def test_a_refresh_of_which_a_part_is_lost_lets_no_alarm_go(loss):
     assert told.standing() == []
     told.hear(events._REFRESH_STARTS, level(1), level(2), level(3), events._REFRESH_ENDS)
     assert told.standing() == [{"C1", "C2", "C3"}]
+
+
+def test_an_event_that_finds_no_room_is_dropped_at_our_time_and_not_at_its_own():
+    told = Told(limit=1)
+    told.hear(level(1), level(2), at_us=10**17)
+    assert (told.rows.dropped.count, told.rows.dropped.to_us) == (1, NOW_US)
