@@ -4,7 +4,7 @@ An effect's id follows from the alarm and the park time it happened at, so a rep
 twice. What is suppressed by its cause is not told; when the cause goes and it still holds, it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from models.errors import InputError, NotFound
 from twin.alarm_record import AlarmRecord
 from twin.alarms import Alarm, AlarmState, Priority
 from twin.conditions import (
+    PREFIX,
     ConditionState,
     OnlyThese,
     alarm_id,
@@ -251,7 +252,7 @@ class AlarmDesk:
             record.shelved_until_us = before.shelved_until_us
             record.out_of_service = before.out_of_service
         self._records[record.id] = record
-        cause = self._cause_of(record)
+        cause = self._cause_of(record, self._able())
         if cause is None:
             yield from self._announce(record, now_us)
         else:
@@ -295,12 +296,19 @@ class AlarmDesk:
         self._raised_us.append(now_us)
         yield self._effect("raised", record, record.raised_us)
 
-    def _cause_of(self, record: AlarmRecord) -> str | None:
+    def _able(self) -> list[AlarmRecord]:
+        """Active alarms that others may follow from: those of rules.
+
+        Servers may have thousands of conditions; each looked at for each would be millions.
+        """
+        return [r for r in self._records.values() if r.active and not r.rule.startswith(PREFIX)]
+
+    def _cause_of(self, record: AlarmRecord, able: Iterable[AlarmRecord]) -> str | None:
         """The active alarm this one follows from: its dead endpoint, or an earlier rule's."""
         sources = self._fed_by.get(record.id, frozenset())
         order = self._order.get(record.rule, 0)
-        for other in self._records.values():
-            if not other.active or other.id == record.id or other.cause:
+        for other in able:
+            if other.id == record.id or other.cause:
                 continue
             if other.rule in self._deaths:
                 if sources == {other.asset} or record.group == other.group:
@@ -316,10 +324,11 @@ class AlarmDesk:
 
     def _follow_causes(self, now_us: int) -> Iterator[Effect]:
         """Suppress what has a cause now; tell what lost its cause and still holds."""
+        able = self._able()
         for record in self._records.values():
             if not record.active:
                 continue
-            cause = self._cause_of(record) or ""
+            cause = self._cause_of(record, able) or ""
             if cause == record.cause:
                 continue
             record.cause = cause

@@ -247,6 +247,18 @@ def test_a_condition_suppresses_no_alarm_of_its_endpoint(plant):
     assert dead.state is AlarmState.UNACKNOWLEDGED
 
 
+def test_conditions_are_not_looked_at_as_causes_of_each_other(plant):
+    others = [Happening(condition=f"nsu=urn:p;s=C{n}", active=True, id=f"{n}") for n in range(5)]
+    plant.told(*others)
+    assert len(plant.alarms) == 5
+    assert plant.logic.desk._able() == []
+    plant.cover(alive=False, seconds=20.0)
+    for _ in range(12):
+        plant.tick(1.0)
+    assert [record.id for record in plant.logic.desk._able()] == ["dead@plc"]
+    assert {alarm.state for alarm in plant.alarms} == {AlarmState.SUPPRESSED}
+
+
 def test_a_notifier_that_is_no_longer_asked_lets_its_alarms_go(plant, small_park):
     plant.told(level(1, active=True))
     plant.shard.apply_park(small_park.bindings, small_park.text, plant.now_us)
