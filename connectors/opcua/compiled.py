@@ -14,13 +14,15 @@ from typing import Final
 _SOURCE: Final = Path(__file__).with_name("kernel.py")
 _LAST: Final = "walk"
 """The function that calls the others, so it is compiled last."""
+_PYTHON: Final = f"py{sys.version_info.major}{sys.version_info.minor}"
+"""Numba writes it into the names: code of another Python is no use to this one."""
 _MAKE: Final = "from connectors.opcua.decode import warm; warm()"
 
 
 def is_compiled() -> bool:
     """Whether machine code lies beside the source, and is newer than it."""
     since = _SOURCE.stat().st_mtime
-    kept = (_SOURCE.parent / "__pycache__").glob(f"{_SOURCE.stem}.{_LAST}-*.nbi")
+    kept = (_SOURCE.parent / "__pycache__").glob(f"{_SOURCE.stem}.{_LAST}-*.{_PYTHON}.nbi")
     return any(index.stat().st_mtime >= since for index in kept)
 
 
@@ -37,7 +39,7 @@ def compile_once(tell: Callable[[str], None]) -> None:
     """
     if is_compiled():
         return
-    tell("compiling the decoder, once for this installation: about 15 s")
+    tell("preparing the decoder: about 15 s the first time, while it is compiled")
     subprocess.run([sys.executable, "-c", _MAKE], check=False)
 
 

@@ -367,9 +367,10 @@ def warm() -> None:
         decoder = Decoder(rows, "source", wall_us, 0)
         decoder.bind(1, Item(tag=1, namespace="", identifier="i=1"))
         value = as_bytes(struct_to_binary(ua.DataValue(ua.Variant(1.0))))
+        # First what history needs besides: the walk itself is the last to be compiled.
+        decoder.take_history(value, 0, len(value), 1, 1)
         decoder.take([(1, ua.DataValue(ua.Variant(1.0)))])
         decoder.take([(1, ua.DataValue(ua.Variant("text")))])
-        decoder.take_history(value, 0, len(value), 1, 1)
         rows.drain()
         gc.collect()
         gc.freeze()

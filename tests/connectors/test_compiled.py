@@ -10,6 +10,9 @@ import pytest
 
 from connectors.opcua import compiled, kernel
 
+PYTHON = f"py{sys.version_info.major}{sys.version_info.minor}"
+OVER, WALK = (f"kernel.{name}.{PYTHON}.nbi" for name in ("over-204", "walk-372"))
+
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
@@ -25,9 +28,10 @@ def source(tmp_path, monkeypatch):
     ("kept", "at_s", "whole"),
     [
         ((), 2000, False),
-        (("kernel.over-204.py311.nbi",), 2000, False),  # killed before it came to the end
-        (("kernel.over-204.py311.nbi", "kernel.walk-372.py311.nbi"), 2000, True),
-        (("kernel.over-204.py311.nbi", "kernel.walk-372.py311.nbi"), 999, False),
+        ((OVER,), 2000, False),  # killed before it came to the end
+        ((OVER, WALK), 2000, True),
+        ((OVER, WALK), 999, False),
+        ((OVER, "kernel.walk-372.py39.nbi"), 2000, False),  # of another Python
     ],
 )
 def test_it_is_compiled_when_the_last_function_is_newer_than_its_source(source, kept, at_s, whole):
