@@ -187,7 +187,10 @@ class Monitor:
                 await self._create(group, chunk, now)
 
     async def group_for_events(self) -> Subscribed:
-        """A subscription for notifiers; that of values will do."""
+        """A subscription for notifiers: the one that has them, or else that of values will do."""
+        for one in self.subscriptions.values():
+            if one.events:
+                return one
         key = (self.config.publishing_ms, self.config.sampling_ms)
         return await self._group(min(self.subscriptions, default=key))
 

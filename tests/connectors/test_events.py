@@ -5,6 +5,7 @@ import pytest
 from connectors.opcua import events
 from connectors.opcua.config import EndpointConfig, Notifier
 from connectors.opcua.events import Event, Notifiers
+from connectors.opcua.monitor import Monitor, Subscribed
 from connectors.opcua.rows import Rows
 from twin.happenings import Happening, Standing, read_note
 
@@ -63,3 +64,19 @@ def test_an_event_that_finds_no_room_is_dropped_at_our_time_and_not_at_its_own()
     told = Told(limit=1)
     told.hear(level(1), level(2), at_us=10**17)
     assert (told.rows.dropped.count, told.rows.dropped.to_us) == (1, NOW_US)
+
+
+async def test_notifiers_stay_where_they_are_when_a_quicker_subscription_is_made_anew():
+    def subscribed(number: int, interval_ms: float, *, events: bool) -> Subscribed:
+        return Subscribed(
+            id=number, asked_publishing_ms=interval_ms, asked_sampling_ms=interval_ms,
+            publishing_ms=interval_ms, silence_s=3.0, lifetime_s=60.0, events=events,
+        )  # fmt: skip
+
+    config = EndpointConfig(id="plc", url="opc.tcp://10.0.0.5:4840", allow_insecure=True)
+    monitor = Monitor(None, config, (), 100)
+    moved, anew = subscribed(1, 1000.0, events=True), subscribed(2, 100.0, events=False)
+    monitor.subscriptions = {(1000.0, 1000.0): moved, (100.0, 100.0): anew}
+    assert await monitor.group_for_events() is moved
+    moved.events = False
+    assert await monitor.group_for_events() is anew
