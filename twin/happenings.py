@@ -143,7 +143,7 @@ def read_note(text: str | None) -> Note | None:
                 from_us=int(lost["from"]), to_us=int(lost["to"]), why=str(lost.get("why", ""))
             )
         return _happening(said)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

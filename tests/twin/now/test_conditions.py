@@ -146,6 +146,7 @@ def test_what_the_server_says_of_acknowledgement_is_its_own_matter(plant):
         '{"standing":1,"whole":true}',
         '{"source":5,"active":true,"condition":"x"}',
         '{"standing":[{"severity":1e400,"at":0}]}',
+        '{"missing":{"from":1e400,"to":0}}',
         "[" * 100_000,
         "null",
         "không phải JSON",
