@@ -297,7 +297,8 @@ async def open_or_resume(
             heed()
             return opened
     except BaseException as fault:
-        if client.hello is not None:
+        if client.hello is not None or isinstance(fault, Refused):
+            # What is kept may be what was refused: a new certificate is seen only by asking anew.
             forget_offered(config.url)
         await close(client)
         if isinstance(fault, TwinError) or not isinstance(fault, Exception):

@@ -13,7 +13,8 @@ from floor_receiver import until
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.opcua.config import EndpointConfig, endpoint_config
+from connectors.opcua import session
+from connectors.opcua.config import POLICIES, EndpointConfig, endpoint_config
 from connectors.opcua.listen_at import REVERSE, ListenAt, listen_at
 from connectors.opcua.reach import Reach, allow_reach
 from connectors.opcua.reverse import (
@@ -25,7 +26,8 @@ from connectors.opcua.reverse import (
     listener,
     read_hello,
 )
-from connectors.opcua.session import _same_server, new_client
+from connectors.opcua.security import Pki
+from connectors.opcua.session import _same_server, new_client, open_session
 from models.errors import InputError, Refused, Unavailable
 from twin.parkfile.load import load_park
 
@@ -153,6 +155,17 @@ def test_a_server_that_is_another_one_than_it_said_is_refused():
     _same_server(said, "urn:plc")
     with pytest.raises(Refused, match="called as 'urn:plc' and is 'urn:other'"):
         _same_server(said, "urn:other")
+
+
+async def test_what_a_server_offers_is_asked_anew_after_it_was_refused(tmp_path, monkeypatch):
+    config = EndpointConfig(
+        id="plc", url=URL, reverse=True, policy=POLICIES[0], mode="SignAndEncrypt"
+    )
+    # A test was answered by a stranger, or the server's certificate is another one by now.
+    monkeypatch.setitem(session._TOLD, address_key(URL), [])
+    with pytest.raises(Refused, match="does not offer"):
+        await open_session(config, Pki(tmp_path), 1.0)
+    assert address_key(URL) not in session._TOLD
 
 
 def test_a_park_file_says_which_servers_connect_themselves(tmp_path):
