@@ -18,7 +18,7 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 
 from connectors.opcua.config import POLICIES
-from connectors.opcua.hooks import adopt
+from connectors.opcua.hooks import adopt, hold_to
 from connectors.opcua.reach import allowed_reach
 from connectors.opcua.reverse import ReverseHello, listener
 from models.errors import Refused
@@ -84,6 +84,11 @@ class GuardedClient(Client):
         finally:
             if isinstance(protocol, _TellingProtocol) and protocol.server_ahead_s is not None:
                 self.server_ahead_s = protocol.server_ahead_s
+
+    async def send_hello(self) -> None:
+        """Say hello; what is only asked what it offers may not answer more than others either."""
+        await super().send_hello()
+        hold_to(self, self.max_messagesize)
 
     async def connect_socket(self) -> None:
         """Connect to the address that was checked, or take a connection the server opened.

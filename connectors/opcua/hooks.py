@@ -104,10 +104,7 @@ async def connect(client: Client, ticket: Ticket | None, largest_bytes: int) -> 
     await client.connect_socket()
     try:
         await client.send_hello()
-        protocol = client.uaclient.protocol
-        if protocol is not None:
-            limits = protocol._connection._limits
-            limits.max_message_size = min(limits.max_message_size or largest_bytes, largest_bytes)
+        hold_to(client, largest_bytes)
         await client.open_secure_channel()
         resumed = ticket is not None and await _resumed(client, ticket)
         if not resumed:
@@ -117,6 +114,17 @@ async def connect(client: Client, ticket: Ticket | None, largest_bytes: int) -> 
         client.disconnect_socket()
         raise
     return resumed
+
+
+def hold_to(client: Client, largest_bytes: int) -> None:
+    """Bound the messages of a connection, whatever its other side has answered to our hello.
+
+    asyncua takes over the limits of that answer, where 0 stands for none.
+    """
+    protocol = client.uaclient.protocol
+    if protocol is not None:
+        limits = protocol._connection._limits
+        limits.max_message_size = min(limits.max_message_size or largest_bytes, largest_bytes)
 
 
 def adopt(client: Client, transport: asyncio.Transport) -> None:

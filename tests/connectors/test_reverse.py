@@ -27,7 +27,7 @@ from connectors.opcua.reverse import (
     read_hello,
 )
 from connectors.opcua.security import Pki
-from connectors.opcua.session import _same_server, new_client, open_session
+from connectors.opcua.session import MAX_MESSAGE_BYTES, _same_server, new_client, open_session
 from models.errors import InputError, Refused, Unavailable
 from twin.parkfile.load import load_park
 
@@ -428,6 +428,9 @@ def test_asyncua_goes_on_with_the_connection_in_either_event_loop(loop, monkeypa
             assert body.endswith(URL.encode())
             writer.write(b"ACKF" + struct.pack("<IIIIII", 28, 0, 65535, 65535, 0, 0))
             await greeting
+            # It said that it knows no limits; ours hold all the same.
+            protocol = client.uaclient.protocol
+            assert protocol._connection._limits.max_message_size == MAX_MESSAGE_BYTES
             client.disconnect_socket()
             assert await reader.read() == b""
         await door.close()
