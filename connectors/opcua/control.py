@@ -33,6 +33,7 @@ from connectors.opcua.deed import (
     WriteOrder,
 )
 from connectors.opcua.fitted import fitted, same, shown
+from connectors.opcua.hooks import is_cut
 from connectors.opcua.node_facts import attributes, number_of, property_of, type_of, variant_type
 from connectors.opcua.nodes import resolve, split_node
 from connectors.opcua.session import explain
@@ -80,6 +81,7 @@ _CALLERS: Final = frozenset(
 class _Attempt:
     """A deed while it is done: what is known of it so far, and whether it was sent."""
 
+    client: Client
     config: EndpointConfig
     actor: Actor
     target: str
@@ -96,7 +98,7 @@ class _Attempt:
             self._failed(fault)
         except UaStatusCodeError as fault:
             name = _name(fault.code)
-            if name in _LINK_LOST:
+            if name in _LINK_LOST or is_cut(self.client):
                 self._lost(fault)
             else:
                 self._failed(_refusal(name, self.target), status=name)
@@ -119,6 +121,8 @@ class _Attempt:
         self.found |= {"result": result, "fault": fault, **more}
 
     def _lost(self, fault: BaseException) -> None:
+        if self.found.get("result") == GOOD:
+            return  # the server has taken it: only what came of it could not be read in time
         what, remedy = explain(fault)
         if not self.under_way:
             self._failed(Unavailable(f"{self.config.id}: {what}", remedy))
@@ -152,7 +156,9 @@ async def write(
     actor
         Who asks.
     """
-    attempt = _Attempt(config=config, actor=actor, target=order.node, asked=shown(order.value))
+    attempt = _Attempt(
+        client=client, config=config, actor=actor, target=order.node, asked=shown(order.value)
+    )
     return await attempt.ends(_write(client, namespaces, order, attempt))
 
 
@@ -165,7 +171,7 @@ async def call(
 ) -> Deed:
     """Call a method with arguments in the types it takes; see `write`."""
     asked = ", ".join(map(shown, order.arguments))
-    attempt = _Attempt(config=config, actor=actor, target=order.method, asked=asked)
+    attempt = _Attempt(client=client, config=config, actor=actor, target=order.method, asked=asked)
     return await attempt.ends(_call(client, namespaces, order, attempt))
 
 
@@ -280,12 +286,9 @@ async def _write(
     attempt.found |= {"status": status.name}
     if not status.is_good():
         raise _refusal(status.name, item.node)
+    attempt.found |= {"result": GOOD, "as_sent": False}
     held = await _read_back(client, node, value, kind)
-    attempt.found |= {
-        "held": shown(held, item.scale),
-        "as_sent": same(held, value, kind),
-        "result": GOOD,
-    }
+    attempt.found |= {"held": shown(held, item.scale), "as_sent": same(held, value, kind)}
 
 
 async def _looked_at(

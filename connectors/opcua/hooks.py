@@ -275,3 +275,14 @@ async def send_encoded(client: Client, request: Encoded, timeout_s: float) -> By
 def is_open(client: Client) -> bool:
     """Whether the connection still stands, as far as the socket knows."""
     return client.uaclient.state is UaClientState.CONNECTED
+
+
+def is_cut(client: Client) -> bool:
+    """Whether the connection ends, also when that is not through yet.
+
+    asyncua gives every request under way the status with which a connection ends: from such a
+    fault alone nobody can tell an answer of the server from none.
+    """
+    protocol = client.uaclient.protocol
+    transport = None if protocol is None else protocol.transport
+    return transport is None or transport.is_closing() or not is_open(client)

@@ -73,7 +73,7 @@ def write(
     )
     if not dry_run:
         typer.echo(f"now      {found['after'] or 'not known'} {unit} ({found['status']})".rstrip())
-        if not found["as_sent"]:
+        if found["after"] and not found["as_sent"]:
             typer.echo("the PLC holds another value than was asked for")
 
 

@@ -11,9 +11,11 @@ from asyncua.common.methods import uamethod
 from floor_plc import Plc, answering, free_port, running
 from floor_proxy import Link
 
+from connectors.opcua import control
 from connectors.opcua.config import EndpointConfig, Item
 from connectors.opcua.control import call, split_method, write
 from connectors.opcua.deed import Actor, CallOrder, WriteOrder
+from connectors.opcua.reverse import Refusal
 from connectors.opcua.session import close, open_session, read_identity
 from models.errors import Conflict, InputError, NotFound, Refused, Unavailable
 
@@ -282,6 +284,38 @@ async def test_a_link_that_is_lost_before_the_answer_leaves_it_unknown(floor):
         assert "it may have been done" in str(deed.fault)
         after = await far.write("Setpoint", 9)
         assert after.result == "failed"  # nothing was sent: the link is down
+
+
+async def test_a_server_that_ends_the_connection_with_a_code_has_not_answered(floor):
+    async with floor_of(floor.plc) as near:
+        asked = asyncio.Event()
+
+        async def silent():
+            asked.set()
+            return await asyncio.sleep(30, ua.StatusCodes.Good)
+
+        ended = Refusal(code=ua.StatusCodes.BadTcpInternalError, what="it is being restarted")
+        with answering(floor.plc, "Setpoint", silent):
+            attempt = asyncio.create_task(near.write("Setpoint", 9))
+            await asked.wait()
+            near.client.uaclient.protocol.data_received(ended.message)
+            deed = await attempt
+    assert (deed.result, deed.status) == ("unknown", "")
+    assert "it may have been done" in str(deed.fault)
+
+
+async def test_a_value_that_was_taken_is_no_failure_where_it_cannot_be_read_back_in_time(
+    floor, monkeypatch
+):
+    async def never(*_):
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(control, "_read_back", never)
+    monkeypatch.setattr(control, "_LONGEST_S", 3.0)
+    deed = await floor.write("Setpoint", 9)
+    assert (deed.result, deed.status, deed.held, deed.fault) == ("Good", "Good", "", None)
+    assert not deed.as_sent
+    assert await floor.held("Setpoint") == 90
 
 
 async def test_a_deed_travels_with_its_fault(floor):
