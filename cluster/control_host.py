@@ -9,6 +9,7 @@ from typing import Final
 
 from cluster.gateway_host import Deliver, GatewayHost, GatewayHostSettings
 from connectors.opcua import control
+from connectors.opcua.config import EndpointConfig
 from connectors.opcua.deed import Actor, CallOrder, Deed, WriteOrder
 from models.errors import NotFound, TwinError, Unavailable
 
@@ -34,19 +35,27 @@ class ControlHost(GatewayHost):
     async def _do(self, endpoint: str, order: WriteOrder | CallOrder, actor: Actor) -> Deed:
         try:
             await self.begin()
-            config = self._configs.get(endpoint)
-            if config is None:
-                raise NotFound("endpoint read here", endpoint, tuple(self._configs))
-            client, spaces = self._gateway.session_of(endpoint)
+            self._config(endpoint)
             await self._turn(endpoint)
         except TwinError as fault:
             return control.undone(endpoint, order, actor, fault)
         try:
+            # Only now: while it waited, the session or who may write can have become another.
+            config = self._config(endpoint)
+            client, spaces = self._gateway.session_of(endpoint)
             if isinstance(order, WriteOrder):
                 return await control.write(client, config, spaces, order, actor)
             return await control.call(client, config, spaces, order, actor)
+        except TwinError as fault:
+            return control.undone(endpoint, order, actor, fault)
         finally:
             self._turns[endpoint].release()
+
+    def _config(self, endpoint: str) -> EndpointConfig:
+        config = self._configs.get(endpoint)
+        if config is None:
+            raise NotFound("endpoint read here", endpoint, tuple(self._configs))
+        return config
 
     async def _turn(self, endpoint: str) -> None:
         """Wait until no other write or call is under way at an endpoint.

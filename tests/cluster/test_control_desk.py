@@ -29,6 +29,7 @@ from twin.tags import TagRow
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "connectors"))
 from floor_plc import Plc, answering, free_port, running
+from floor_receiver import until
 
 pytestmark = [pytest.mark.floor, pytest.mark.asyncio(loop_scope="module")]
 
@@ -312,6 +313,20 @@ async def test_an_endpoint_that_is_not_connected_is_told(http, live, trail):
     answer = await write(http, 2)
     assert (answer.status_code, "not connected" in answer.json()["what"]) == (503, True)
     assert [row.detail["result"] for row in trail.rows] == ["failed", "failed"]
+    await live.host.put_all(live.configs)
+    await connected(live.host)
+
+
+async def test_a_write_that_waited_for_its_turn_counts_what_is_so_by_then(http, plc, live, trail):
+    turn = live.host._turns["plc"]
+    await turn.acquire()
+    attempt = asyncio.create_task(write(http, 2))
+    await until(lambda: turn._waiters)
+    await live.host.put_all([replace(live.configs[0], enabled=False)])
+    turn.release()
+    answer = await attempt
+    assert (answer.status_code, "disabled" in answer.json()["what"]) == (503, True)
+    assert (await held(plc), [row.detail["result"] for row in trail.rows]) == (1200.0, ["failed"])
     await live.host.put_all(live.configs)
     await connected(live.host)
 
