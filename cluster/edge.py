@@ -209,6 +209,9 @@ class Edge:
             if version == self._versions.get(park):
                 continue
             gateway = self._gateways[park]
+            # First, for a renewal counts on being told everything that is read.
+            self._configs[park].clear()
+            self._configs[park].update({endpoint.id: endpoint for endpoint in endpoints})
             # By what it holds: should this end halfway, the next answer finishes it.
             held = {status.id for status in gateway.status()}
             for gone in held - {endpoint.id for endpoint in endpoints}:
@@ -216,8 +219,6 @@ class Edge:
             for endpoint in endpoints:
                 await gateway.put(endpoint, self._never_begun(park, endpoint.id, config.kept_us))
             self._versions[park] = version
-            self._configs[park].clear()
-            self._configs[park].update({endpoint.id: endpoint for endpoint in endpoints})
             items = sum(len(endpoint.items) for endpoint in endpoints)
             self._tell(
                 f"{park}: reading {len(endpoints)} endpoint(s) with {items} tag(s), "

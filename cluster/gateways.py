@@ -25,7 +25,8 @@ from twin.disk import Lock, OsDisk
 logger = logging.getLogger(__name__)
 
 _EACH: Final = frozenset({"certificates_changed"})
-_MERGED: Final = frozenset({"ask_with_staged", "shown"})
+_RENEWAL: Final = "ask_with_staged"
+_MERGED: Final = frozenset({_RENEWAL, "shown"})
 _IDLE_LOOKS: Final = 5
 OF_ENDPOINT: Final = frozenset({"browse", "tag_counts", "trust", "crawl", "crawl_stop", "crawled"})
 """Methods whose first argument is an endpoint, or an address."""
@@ -309,7 +310,7 @@ class Gateways:
                     raise answer
             return None
         if method in _MERGED:
-            merged: dict[str, object] = {}
+            merged: dict[str, object] = self._unasked() if method == _RENEWAL else {}
             for name in list(self.handles):
                 merged |= cast("dict[str, object]", await self.handles[name].ask(method))
             return merged
@@ -321,6 +322,17 @@ class Gateways:
         if name not in self.handles:
             raise Unavailable("the gateway is starting", "wait some seconds")
         return await self.handles[name].ask(method, *arguments)
+
+    def _unasked(self) -> dict[str, object]:
+        """Secure endpoint → why its server does not take our new certificate, until it was asked.
+
+        One that no gateway reads at the moment would else be lost by the renewal in silence.
+        """
+        if self._wanted is None:
+            raise Unavailable("the gateway is starting", "wait some seconds")
+        why = "it was not asked, for no gateway reads it now: wait some seconds"
+        secure = (c for c in self._wanted.values() if c.policy != "None" and c.enabled)
+        return {config.id: why for config in secure}
 
     async def close(self) -> None:
         """Stop them all at once, and end their processes."""

@@ -444,6 +444,9 @@ class Service(ControlService):
 
     async def certificate_renew(self, *, force: bool = False) -> Renewal:
         """Make a new certificate of ours, and use it once every server takes it."""
+        if not force:
+            for park, _ in self._files:
+                self._park(park.id)  # servers of one that is starting cannot be asked
         renewal = await self._certificate_desk.renew(force=force)
         detail = {"used": renewal.used, "refused": dict(renewal.refused), "force": force}
         await self._audit("", "certificate.renew", renewal.fingerprint, detail)

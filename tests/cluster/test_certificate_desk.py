@@ -20,7 +20,7 @@ from cluster.gateway_host import GatewayHost, GatewayHostSettings
 from cluster.metadata.upgrade import open_store
 from cluster.ports import CertificateEntry
 from cluster.service import Service
-from cluster.settings import ServiceSettings
+from cluster.settings import ParkSettings, ServiceSettings
 from connectors.opcua.config import Item
 from connectors.opcua.report import EndpointState
 from connectors.opcua.security import SERVER, Pki
@@ -175,6 +175,14 @@ async def test_trust_is_in_the_trail_though_a_gateway_is_away(service, tmp_path)
     del service._parks["p"]
     assert [row.action for row in service._store.audit_trail()] == ["certificate.trust"]
     assert (await in_place(service, "trusted"))[0].fingerprint == stranger.fingerprint
+
+
+async def test_nothing_is_renewed_before_every_park_can_be_asked(tmp_path):
+    file = Path(__file__).parents[2] / "examples" / "minimal.yaml"
+    made = Service(ServiceSettings(data=str(tmp_path), parks=(ParkSettings(file=str(file)),)))
+    with pytest.raises(Unavailable, match="starting"):
+        await made.certificate_renew()
+    assert not (made.settings.folder.pki / "own" / "next.der").exists()
 
 
 async def test_what_is_not_there_cannot_be_trusted_or_exported(service):

@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from cluster.gateway_host import GatewayHost, GatewayHostSettings
 from cluster.gateways import Gateways, GatewaysSettings, values_per_s
 from cluster.spread import CLOSE_AT, spread
 from connectors.gateway import GatewayMeasures, GatewaySettings, Taken
-from connectors.opcua.config import EndpointConfig, Item
+from connectors.opcua.config import POLICIES, EndpointConfig, Item
 from connectors.opcua.source import SourceSettings
 from models.errors import Conflict, Corrupt, Unavailable
 
@@ -382,6 +383,24 @@ async def test_what_concerns_one_endpoint_is_asked_of_the_gateway_that_reads_it(
     await floor.gateways.hold([endpoint("a", url, 1), endpoint("b", url, 2)])
     await floor.gateways.ask(method, "b", "what")
     assert told == [("g-2", method, "b", "what")]
+
+
+async def test_a_server_that_no_gateway_asked_has_not_taken_a_new_certificate(tmp_path):
+    class Asked:
+        async def ask(self, method, *arguments):
+            return {"a": ""} if method == "ask_with_staged" else {}
+
+    gateways = Floor(tmp_path, limit=9).gateways
+    with pytest.raises(Unavailable, match="starting"):
+        await gateways.ask("ask_with_staged")
+    gateways.handles["g"] = Asked()
+    url, secure = "opc.tcp://127.0.0.1:4840", {"policy": POLICIES[0], "mode": "Sign"}
+    a, b = (replace(endpoint(name, url, 1), **secure) for name in "ab")
+    off, plain = replace(b, id="off", enabled=False), endpoint("plain", url, 2)
+    await gateways.hold([a, b, off, plain])
+    answers = await gateways.ask("ask_with_staged")
+    assert answers.keys() == {"a", "b"}
+    assert (answers["a"], "not asked" in answers["b"]) == ("", True)
 
 
 async def test_a_look_beside_another_one_leaves_no_trace_of_a_gateway_that_was_closed(tmp_path):
