@@ -6,6 +6,7 @@ from typing import cast
 
 from cluster.errands import Errands
 from cluster.ports import CertificateEntry, Renewal
+from models.errors import Unavailable
 
 Audit = Callable[[str, str, Mapping[str, object]], Awaitable[None]]
 """Writes an action, its subject and details to the trail."""
@@ -21,7 +22,7 @@ class PlantCertificates:
     errands
         Carries what is asked.
     audit
-        Told what was changed, before it is asked for.
+        Told what was changed: trust before it is asked for, a renewal with what came of it.
     """
 
     def __init__(self, gateway: str, errands: Errands, audit: Audit) -> None:
@@ -47,9 +48,14 @@ class PlantCertificates:
 
     async def renew(self, *, force: bool) -> Renewal:
         """Make a new certificate there, and use it once all of its servers take it."""
-        renewal = cast("Renewal", await self._ask("certificate_renew", force))
-        detail = {"used": renewal.used, "refused": dict(renewal.refused), "force": force}
-        await self._audit("certificate.renew", self._subject(renewal.fingerprint), detail)
+        try:
+            renewal = cast("Renewal", await self._ask("certificate_renew", force))
+        except Unavailable as fault:  # it may have been done, though the answer did not come
+            detail = {"result": "unknown", "cause": str(fault), "force": force}
+            await self._audit("certificate.renew", self._subject(""), detail)
+            raise
+        told = {"used": renewal.used, "refused": dict(renewal.refused), "force": force}
+        await self._audit("certificate.renew", self._subject(renewal.fingerprint), told)
         return renewal
 
     async def _ask(self, method: str, *arguments: object) -> object:

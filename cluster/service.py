@@ -417,8 +417,15 @@ class Service(ControlService):
         self, park: str, endpoint: str, fingerprint: str, gateway: str = ""
     ) -> None:
         """Trust the server certificate with this SHA-256 fingerprint."""
-        await EndpointDesk(self._park(park)).trust(endpoint, fingerprint, gateway)
-        await self._audit("", "endpoint.trust", f"{park}/{endpoint}", {"sha256": fingerprint})
+        subject = f"{park}/{endpoint}"
+        detail = {"sha256": fingerprint} | ({"gateway": gateway} if gateway else {})
+        try:
+            await EndpointDesk(self._park(park)).trust(endpoint, fingerprint, gateway)
+        except Unavailable as fault:  # it may have been done, though the answer did not come
+            lost = {"result": "unknown", "cause": str(fault)}
+            await self._audit("", "endpoint.trust", subject, detail | lost)
+            raise
+        await self._audit("", "endpoint.trust", subject, detail)
 
     # Certificates
 

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -175,6 +176,18 @@ async def test_trust_is_in_the_trail_though_a_gateway_is_away(service, tmp_path)
     del service._parks["p"]
     assert [row.action for row in service._store.audit_trail()] == ["certificate.trust"]
     assert (await in_place(service, "trusted"))[0].fingerprint == stranger.fingerprint
+
+
+async def test_trust_that_may_have_been_given_is_in_the_trail(service):
+    async def away(*_):
+        raise Unavailable("the gateway is being restarted")
+
+    service._parks["p"] = SimpleNamespace(id="p", store=service._store, ask_gateway=away)
+    with pytest.raises(Unavailable):
+        await service.endpoint_trust("p", "press", "AB" * 32)
+    (row,) = service._store.audit_trail()
+    assert (row.action, row.subject) == ("endpoint.trust", "p/press")
+    assert (row.detail["sha256"], row.detail["result"]) == ("AB" * 32, "unknown")
 
 
 async def test_nothing_is_renewed_before_every_park_can_be_asked(tmp_path):

@@ -355,6 +355,21 @@ async def test_a_gateway_has_a_few_errands_at_once(errands):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_a_renewal_whose_answer_is_lost_is_in_the_trail_too():
+    class Silent:
+        async def ask(self, *_):
+            raise Unavailable("gateway hall-2 has been silent for 21 s")
+
+    audited = []
+
+    async def audit(action, subject, detail):
+        audited.append((action, subject, detail["result"]))
+
+    with pytest.raises(Unavailable):
+        await PlantCertificates("hall-2", Silent(), audit).renew(force=False)
+    assert audited == [("certificate.renew", "hall-2/", "unknown")]
+
+
 async def test_nodes_of_a_crawl_come_in_pages_and_once(errands, monkeypatch):
     monkeypatch.setattr("cluster.errands.PAGE", 2)
     nodes = [{"node": f"nsu=urn:a;s=V{n}", "path": f"V{n}"} for n in range(5)]
