@@ -126,6 +126,10 @@ class EdgeErrands:
                 logger.warning("errands cannot be asked for", extra={"cause": str(fault)})
             self._fault = str(fault)
             return False
+        except Exception:
+            # Nobody looks at this task but at its end: errands would be over until a restart.
+            logger.exception("errands could not be asked for")
+            return False
         self._fault = ""
         self._take(wanted)
         return True

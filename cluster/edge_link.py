@@ -113,7 +113,7 @@ class Link:
         headers = {"Content-Type": kind or "application/octet-stream"}
         try:
             answer = await http.post(path, content=body, params=query or {}, headers=headers)
-        except httpx.TransportError as fault:
+        except httpx.RequestError as fault:  # also an answer that a proxy has garbled
             raise Unavailable(_away(self.settings.url, fault)) from fault
         if not answer.is_success:
             raise error_of(answer.status_code, answer.content)

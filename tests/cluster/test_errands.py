@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 
@@ -245,6 +246,26 @@ async def test_what_a_service_signed_for_another_question_is_not_done(
         await until(lambda: "not signed" in edge._errands._fault)
         operations.gateway_errands = real
         await until(lambda: not edge._errands._fault)
+
+
+@pytest.mark.parametrize("fault", [httpx.DecodingError("no gzip"), RuntimeError("odd")])
+async def test_whatever_an_answer_is_errands_are_asked_for_again(
+    operations, tls, tmp_path, fault, monkeypatch
+):
+    async with plant(operations, tls, tmp_path) as edge:
+        http, broken = await edge._link._client(), asyncio.Event()
+        real = http.post
+
+        async def odd(path, **more):
+            if path == "/gateway/errands" and not broken.is_set():
+                broken.set()
+                raise fault
+            return await real(path, **more)
+
+        monkeypatch.setattr(http, "post", odd)
+        await broken.wait()
+        operations.errands._heard.clear()
+        await until(lambda: "hall-2" in operations.errands._heard)
 
 
 # --- who waits, and until when ---
