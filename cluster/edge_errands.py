@@ -191,8 +191,7 @@ class EdgeErrands:
         except Exception as fault:
             # Whatever a stranger's server does is told to who asked; sampling goes on.
             logger.exception("an errand broke", extra={"method": errand.method})
-            what, remedy = explain(fault)
-            doing.report = _failed(errand, Fault(error="Unavailable", what=what, remedy=remedy))
+            doing.report = _failed(errand, fault_of(Unavailable(*explain(fault))))
         self._told.set()
 
     async def _found(self, doing: _Doing) -> object:

@@ -163,10 +163,18 @@ def fault_of(error: TwinError) -> Fault:
     nearest = (name for kind in type(error).__mro__ if (name := kind.__name__) in _FAULTS)
     return Fault(
         error=next(nearest, "Unavailable"),
-        what=str(getattr(error, "what", error)),
-        remedy=str(getattr(error, "remedy", "")),
-        where=str(getattr(error, "where", "")),
+        what=_sendable(getattr(error, "what", error)),
+        remedy=_sendable(getattr(error, "remedy", "")),
+        where=_sendable(getattr(error, "where", "")),
     )
+
+
+def _sendable(text: object) -> str:
+    """A text without what JSON cannot carry: names of servers that are no UTF-8 hold surrogates.
+
+    A report that cannot be sent would stay, and no other one would be sent with it either.
+    """
+    return str(text).encode(errors="replace").decode()
 
 
 def error_of(fault: Fault) -> TwinError:

@@ -463,6 +463,15 @@ def test_an_error_says_here_what_it_said_there(error, kind):
     assert isinstance(error_of(Fault(error="Exit", what="a")), Unavailable)
 
 
+def test_a_fault_with_a_name_that_is_no_utf_8_can_be_told():
+    name = b"urn:M\xe1y".decode(errors="surrogateescape")  # as asyncua reads what a server says
+    told = fault_of(Refused(f"the server calls itself {name}", f"rename {name}"))
+    assert orjson.loads(orjson.dumps(told)) == {
+        "error": "Refused", "what": "the server calls itself urn:M?y",
+        "remedy": "rename urn:M?y", "where": "",
+    }  # fmt: skip
+
+
 async def test_an_endpoint_is_given_to_a_gateway_that_has_a_token_and_room(operations):
     desk = EndpointDesk(operations.live)
     with pytest.raises(InputError, match="gateway-token create hall-2 --park small"):
