@@ -412,7 +412,7 @@ async def _arguments(
     takes = [one for one in stated if isinstance(one, Argument)] if isinstance(stated, list) else []
     given = order.arguments
     if len(takes) != len(given):
-        names = ", ".join(str(one.Name) for one in takes) or "none"
+        names = ", ".join(shown(one.Name) for one in takes) or "none"
         raise InputError(
             f"{len(given)} argument(s) given, the method takes {len(takes)}",
             f"give: {names}",
@@ -420,7 +420,7 @@ async def _arguments(
         )
     made, told = [], []
     for one, value in zip(takes, given, strict=True):
-        name = str(one.Name)
+        name = shown(one.Name)
         if one.ValueRank >= 0:
             raise InputError(
                 f"argument {name} is an array", "such a method cannot be called from here", name

@@ -77,7 +77,11 @@ def fitted(
 
 
 def shown(value: object, scale: float = 1.0) -> str:
-    """A value of a node as text, in the stored unit; empty when it has none."""
+    """A value of a node as text, in the stored unit; empty when it has none.
+
+    Bytes of a server's text that are no UTF-8 are question marks in it: no record could be written
+    with them.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -86,7 +90,7 @@ def shown(value: object, scale: float = 1.0) -> str:
         return str(value)
     if isinstance(value, int | float):
         return f"{value * scale:.12g}"
-    return str(value)[:TEXT_MOST]
+    return str(value)[:TEXT_MOST].encode(errors="replace").decode()
 
 
 def same(held: object, sent: object, kind: ua.VariantType) -> bool:

@@ -92,3 +92,9 @@ def test_a_float_is_compared_as_a_float_holds_it():
     assert same(0.10000000149011612, 0.1, T.Float)
     assert not same(0.10000000149011612, 0.1, T.Double)
     assert not same(None, 0.1, T.Double)
+
+
+def test_a_text_that_is_no_utf_8_is_shown_so_that_it_can_be_recorded():
+    held = b"M\xe1y 1".decode(errors="surrogateescape")  # as asyncua reads it
+    assert shown(held) == "M?y 1"
+    assert shown("Máy 1") == "Máy 1"
