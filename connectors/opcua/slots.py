@@ -13,6 +13,7 @@ import ipaddress
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ _FILE: Final = 0o600
 _FOLDER: Final = 0o700
 _DOOR, _STATED, _SLOT = "door", "most", "slot-"
 _NAME_MOST: Final = 100
+_KNOCKS: Final = 20
+_KNOCK_S: Final = 0.001
 _TOLD_MOST: Final = 1000
 """Bytes read of a slot: what is longer was not written by us."""
 
@@ -118,9 +121,14 @@ class Slots:
             number += 1
 
     def holders(self) -> tuple[Holder, ...]:
-        """Who holds sessions now, the subscription first."""
-        with self._door():
-            return tuple(self._told(number) for number in self._held())
+        """Who holds sessions now, the subscription first; nobody while the door stays shut."""
+        for _ in range(_KNOCKS if self._folder.is_dir() else 0):
+            with self._door() as ours:
+                if ours:
+                    return tuple(self._told(number) for number in self._held())
+            # Else a lock tried here could keep a subscription from its slot.
+            time.sleep(_KNOCK_S)
+        return ()
 
     def state(self, most: int) -> None:
         """Say how many sessions there are, to all processes.

@@ -14,7 +14,7 @@ from asyncua import ua
 from connectors.opcua import budget as budgets
 from connectors.opcua.budget import Budget, budget_of, holders_at, share_sessions
 from connectors.opcua.session import ours_of
-from connectors.opcua.slots import server_name
+from connectors.opcua.slots import Slots, server_name
 from models.errors import Unavailable
 
 URL = "opc.tcp://10.0.0.5:4840/plc"
@@ -118,6 +118,20 @@ async def test_a_process_that_stands_still_while_it_counts_holds_up_no_subscript
         os.close(door)
     assert held() == ["subscription"]
     budget_of(URL).give_back("subscription")
+
+
+async def test_who_only_looks_tries_no_lock_while_another_process_counts(folder, monkeypatch):
+    await budget_of(URL).take("test", 1.0)
+    door = os.open(folder / server_name(URL) / "door", os.O_RDWR)
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        monkeypatch.setattr(Slots, "_free", lambda *_: pytest.fail("a lock was tried"))
+        assert holders_at(URL) == ()
+    finally:
+        os.close(door)
+    monkeypatch.undo()
+    assert held() == ["test"]
+    budget_of(URL).give_back("test")
 
 
 async def test_what_one_process_learned_of_the_server_binds_the_others(folder):
