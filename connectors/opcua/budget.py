@@ -159,6 +159,6 @@ def holders_at(url: str) -> tuple[Holder, ...]:
     """Who has sessions to the server at an address, as far as this machine knows."""
     if not _folder:
         return ()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # an address that is none has no sessions
         return Slots(_folder[0] / server_name(url)).holders()
     return ()

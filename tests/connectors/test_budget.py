@@ -206,6 +206,11 @@ def test_no_address_leads_out_of_the_folder(host, tmp_path):
     assert name not in (".", "..")
 
 
+def test_who_has_sessions_is_told_of_an_address_that_is_none_too(folder):
+    assert holders_at("opc.tcp://10.0.0.5:99999") == ()
+    assert holders_at("opc.tcp://[::1:4840") == ()
+
+
 async def test_a_server_that_has_no_session_left_is_told_with_who_of_us_has_some(folder):
     await budget_of(URL).take("crawl", 1.0)
     told = ours_of(ua.UaStatusCodeError(ua.StatusCodes.BadTooManySessions), URL)
