@@ -135,6 +135,16 @@ class GatewayDesk:
                 "send it as Authorization: Bearer ptg_…; `parktwin gateway-token create` makes one",
             )
 
+    async def known(self, token: str) -> None:
+        """Refuse a token that does not count, before anything else of its request is read.
+
+        Raises
+        ------
+        InputError, Refused
+            With the reason.
+        """
+        await self._row(token)
+
     async def hello(
         self, token: str, nonce: str, told: Mapping[str, Sequence[EndpointStatus]]
     ) -> SignedConfig:

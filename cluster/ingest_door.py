@@ -22,11 +22,13 @@ from cluster.door_settings import DoorSettings
 from cluster.ports import Operations
 from cluster.routes import answers
 from cluster.routes.api import PREFIX
-from cluster.routes.ingest import ingest_router
+from cluster.routes.ingest import ingest_router, shown_token
+from models.errors import TwinError
 
 logger = logging.getLogger(__name__)
 
 BODY_MOST: Final = 64_000_000
+_JSON: Final = f"{PREFIX}/gateway/"
 _AT_ONCE: Final = 200
 _PATIENCE_S: Final = 2
 _LOOK_S: Final = 0.02
@@ -39,25 +41,31 @@ def door_app(operations: Operations) -> ASGIApp:
     house = APIRouter(prefix=PREFIX)
     house.include_router(ingest_router(operations, open_beside=False))
     api.include_router(house)
-    return Measured(api)
+    return Measured(api, operations)
 
 
 class Measured:
     """Let in bodies of declared length alone: the server holds the sender to its word.
 
+    Bodies of JSON are read before their route begins, so that their token is looked at here: 64 MB
+    of brackets become gigabytes.
+
     Parameters
     ----------
     app
         What is behind.
+    operations
+        Know which tokens count.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, operations: Operations) -> None:
+        self._app, self._operations = app, operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            length = Headers(scope=scope).get("content-length", "")
+            headers = Headers(scope=scope)
+            length = headers.get("content-length", "")
             if not length.isdigit() or int(length) > BODY_MOST:
                 body = {
                     "error": "Refused",
@@ -66,6 +74,12 @@ class Measured:
                 }
                 await JSONResponse(body, 413)(scope, receive, send)
                 return
+            if scope["path"].startswith(_JSON):
+                try:
+                    await self._operations.gateway_known(shown_token(headers.get("authorization")))
+                except TwinError as fault:
+                    await answers.error_answer(fault)(scope, receive, send)
+                    return
         await self._app(scope, receive, send)
 
 

@@ -597,6 +597,9 @@ class Operations(Control, Protocol):
     async def gateway_session(self, park: str, source: str, count: int = 1) -> int:
         """Count a start of a gateway outside the service; its session, the first of `count`."""
 
+    async def gateway_known(self, token: str) -> None:
+        """Raise `Refused` for a token of a gateway that does not count."""
+
     async def gateway_hello(
         self, token: str, nonce: str, told: Mapping[str, Sequence[EndpointStatus]]
     ) -> SignedConfig:

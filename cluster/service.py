@@ -528,6 +528,10 @@ class Service(ControlService):
         """Let a gateway outside the service in, or not."""
         await self._gateway_desk.admit(token, park, source, beside=beside)
 
+    async def gateway_known(self, token: str) -> None:
+        """Refuse a token of a gateway that does not count."""
+        await self._gateway_desk.known(token)
+
     async def gateway_hello(
         self, token: str, nonce: str, told: Mapping[str, Sequence[EndpointStatus]]
     ) -> SignedConfig:

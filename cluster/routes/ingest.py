@@ -92,20 +92,27 @@ def ingest_router(operations: Operations, *, open_beside: bool = True) -> APIRou
     @router.post("/gateway/hello")
     async def hello(body: HelloBody, authorization: Bearer = None) -> Response:
         """Say how a gateway's endpoints are; the answer is what it has to read, signed."""
-        token = _shown(authorization)
+        token = shown_token(authorization)
         return _signed(await operations.gateway_hello(token, body.nonce, body.told))
 
     @router.post("/gateway/errands")
     async def errands(body: ErrandsBody, authorization: Bearer = None) -> Response:
         """Say how far a gateway's errands are; the answer is what else it has to do, signed."""
-        token = _shown(authorization)
+        token = shown_token(authorization)
         told = operations.gateway_errands(token, body.nonce, body.run, body.reports)
         return _signed(await told)
 
     return router
 
 
-def _shown(authorization: str | None) -> str:
+def shown_token(authorization: str | None) -> str:
+    """The token of a request that has to show one.
+
+    Raises
+    ------
+    Refused
+        When it shows none.
+    """
     if authorization is None:
         raise Refused("a gateway has to show its token", "send it as Authorization: Bearer ptg_…")
     return token_of(authorization)

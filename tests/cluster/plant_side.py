@@ -78,7 +78,7 @@ class Operations:
             self.errands,
         )  # fmt: skip
         self.gateway_hello = self.desk.hello
-        self.gateway_admit = self.desk.admit
+        self.gateway_admit, self.gateway_known = self.desk.admit, self.desk.known
 
     async def gateway_errands(self, *told):
         return await self.desk.errands(*told)

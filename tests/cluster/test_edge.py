@@ -483,6 +483,10 @@ async def test_behind_the_door_there_is_nothing_without_a_token(operations, tls,
         ):
             with pytest.raises(Refused, match="not known"):
                 await wrong.send(path, HELLO, query, "application/json")
+        # Without a token that counts nothing is read: not even whether it is JSON.
+        for path in ("/gateway/hello", "/gateway/errands"):
+            with pytest.raises(Refused, match="not known"):
+                await wrong.send(path, b"{" * 1000, kind="application/json")
         with pytest.raises(InputError, match="Not Found"):
             await wrong.send("/parks/small/backup", b"{}")
         await wrong.close()
