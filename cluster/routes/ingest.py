@@ -24,7 +24,7 @@ Bearer = Annotated[
 ]
 SESSIONS_MOST: Final = 1000
 _SCHEME: Final = "bearer "
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDED: Final = ("forwarded", "x-forwarded-", "x-real-ip", "x-client-ip", "via")
 
 
 class HelloBody(Body):
@@ -129,6 +129,9 @@ def token_of(header: str) -> str:
 
 
 def comes_from_beside(request: Request) -> bool:
-    """Whether a request comes from this machine, and not over a proxy that runs on it."""
+    """Whether a request comes from this machine, and not over a proxy that runs on it.
+
+    A proxy is known by what it adds; one that adds nothing cannot be told from this machine.
+    """
     host = "" if request.client is None else request.client.host
-    return host in LOOPBACK and not any(name in request.headers for name in _FORWARDED)
+    return host in LOOPBACK and not any(name.startswith(_FORWARDED) for name in request.headers)

@@ -223,6 +223,7 @@ async def test_an_allowed_write_reaches_the_plc_in_its_unit_and_is_one_record(ht
         ({"role": "viewer"}, 403, "refused", "by role viewer: only operator may"),
         ({"tag": TEMPERATURE}, 403, "refused", "nobody may"),
         ({"headers": {"x-forwarded-for": "10.1.1.1"}}, 403, "refused", "own machine only"),
+        ({"headers": {"X-Forwarded-Proto": "https"}}, 403, "refused", "own machine only"),
         ({"tag": "acme/hall/l1/p01/power"}, 404, "failed", "no tag of endpoint plc"),
         ({"endpoint": "pcl"}, 404, "failed", "did you mean 'plc'"),
         ({"endpoint": "far"}, 409, "failed", "read by gateway hall-2 in its plant"),
