@@ -111,8 +111,13 @@ class Reach:
         return urlsplit(url)._replace(netloc=f"{host}:{port}").geturl()
 
     def holds(self, address: str) -> bool:
-        """Whether an address lies in the allowed networks."""
+        """Whether an address lies in the allowed networks.
+
+        One of IPv4 comes as ``::ffff:10.0.0.5`` to whoever listens at ``[::]``.
+        """
         number = ipaddress.ip_address(address.partition("%")[0])
+        mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
+        number = mapped or number
         networks: list[_Network] = [ipaddress.ip_network(text) for text in self.networks]
         return any(number in network for network in networks if network.version == number.version)
 

@@ -37,6 +37,14 @@ async def test_other_networks_and_ports_are_refused_with_the_setting_to_change(u
     assert "PARKTWIN_OPCUA_" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "held"),
+    [("::ffff:10.0.0.5", True), ("::ffff:8.8.8.8", False), ("fd00::5%eth0", True), ("::5", False)],
+)
+def test_an_address_of_ipv4_is_the_same_one_where_it_is_written_as_ipv6(address, held):
+    assert Reach().holds(address) is held
+
+
 async def test_the_settings_widen_and_narrow_what_may_be_reached():
     wide = reach_of("private,203.0.113.0/24", "102,4840-4850")
     assert wide.networks == (*PRIVATE, "203.0.113.0/24")
