@@ -4,14 +4,15 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import inspect
 
 from cluster.metadata.connect import connect
 from cluster.metadata.sqlite import FILE, next_session
-from cluster.metadata.store import REGISTERED
-from cluster.metadata.tables import Base, DeedRow, EndpointRow, NoteRow, ParkRow, RunRow
+from cluster.metadata.store import REGISTERED, _append
+from cluster.metadata.tables import AuditRow, Base, DeedRow, EndpointRow, NoteRow, ParkRow, RunRow
 from cluster.metadata.upgrade import open_store, upgrade
 from cluster.ports import RunState
 from models.errors import Conflict, Corrupt, NewerFormat, NotFound, Unavailable
@@ -291,3 +292,25 @@ def test_the_trail_is_read_in_pages_and_by_who_what_and_when(store):
     assert found(action="endpoint_") == []  # no wildcard
     assert found(subject="plc_3") == [4]
     assert found(since_us=NOW_US + 2, until_us=NOW_US + 4) == [4, 3]
+
+
+def test_in_postgresql_one_at_a_time_finds_the_newest_row_of_the_trail():
+    asked = []
+
+    class Session:
+        def get_bind(self):
+            return SimpleNamespace(dialect=SimpleNamespace(name="postgresql"))
+
+        def execute(self, statement):
+            asked.append(str(statement))
+
+        def scalar(self, statement):
+            asked.append(str(statement))
+
+        def add(self, row):
+            asked.append(row.previous)
+
+    row = AuditRow(at_us=NOW_US, who="an", action="a", subject="s", detail={})
+    assert _append(Session(), row) == row.hash
+    assert asked[0] == "LOCK TABLE audit IN EXCLUSIVE MODE"
+    assert ("FROM audit" in asked[1], asked[2]) == (True, "0" * 64)
