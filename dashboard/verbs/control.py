@@ -15,6 +15,7 @@ from dashboard.verbs.output import (
     ParkId,
     Url,
     park_of,
+    printable,
     show_fields,
     show_json,
     show_rows,
@@ -65,14 +66,14 @@ def write(
     unit, low, high = found["unit"], found["low"], found["high"]
     span = f", range {low:.6g} to {high:.6g}" if low is not None and high is not None else ""
     done = "would be written" if dry_run else "written"
-    typer.echo(
+    _say(
         f"{found['tag']} ({found['target']}, {found['data_type']}{span})\n"
         f"before   {found['before'] or '-'} {unit}\n"
         f"asked    {found['asked']} {unit}\n"
-        f"{done}  {found['sent']} {found['sent_unit']} at the PLC".rstrip()
+        f"{done}  {found['sent']} {found['sent_unit']} at the PLC"
     )
     if not dry_run:
-        typer.echo(f"now      {found['after'] or 'not known'} {unit} ({found['status']})".rstrip())
+        _say(f"now      {found['after'] or 'not known'} {unit} ({found['status']})")
         if found["after"] and not found["as_sent"]:
             typer.echo("the PLC holds another value than was asked for")
 
@@ -105,9 +106,9 @@ def call(
         show_json(found)
         return
     done = "would be called" if dry_run else "called"
-    typer.echo(f"{found['target']}\n{done} with  {found['sent'] or 'no arguments'}")
+    _say(f"{found['target']}\n{done} with  {found['sent'] or 'no arguments'}")
     if not dry_run:
-        typer.echo(f"answer  {found['after'] or '-'} ({found['status']})")
+        _say(f"answer  {found['after'] or '-'} ({found['status']})")
 
 
 def audit(
@@ -147,6 +148,11 @@ def audit(
         show_json(rows)
         return
     show_rows([_flat(row) for row in rows], (*_TOLD, *_MORE), json=False)
+
+
+def _say(lines: str) -> None:
+    """Print what a server had a part in."""
+    typer.echo(printable(lines.rstrip()))
 
 
 def _flat(row: Mapping[str, object]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Printing: JSON for programs, tables for people."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
@@ -16,6 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Url = Annotated[str, typer.Option(envvar="PARKTWIN_URL", help="Address of the running service")]
 ParkId = Annotated[str, typer.Option("--park", help="Park; the first one when left out")]
 DEFAULT_URL: Final = "http://127.0.0.1:8050"
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH: Final = 160
 
 
@@ -54,9 +56,19 @@ def show_fields(value: Mapping[str, object], *, json: bool) -> None:
 
 
 def console() -> Console:
-    """The console: the terminal's width, or a wide one into a pipe."""
+    """The console: the terminal's width, or a wide one into a pipe.
+
+    Brackets and colons are what somebody wrote, ``[kW]`` or ``[/x]``, and no styles or pictures.
+    """
     wide = None if sys.stdout.isatty() else _WIDTH
-    return Console(width=wide, highlight=False, soft_wrap=wide is not None)
+    return Console(
+        width=wide, highlight=False, markup=False, emoji=False, soft_wrap=wide is not None
+    )
+
+
+def printable(text: str) -> str:
+    """A text whose control characters are shown: those of a server's value steer no terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _cell(value: object) -> str:
@@ -70,4 +82,4 @@ def _cell(value: object) -> str:
         return ", ".join(map(_cell, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{k}={_cell(v)}" for k, v in value.items())
-    return str(value)
+    return printable(str(value))

@@ -14,6 +14,7 @@ from cluster.routes import answers
 from cluster.routes.control import control_router
 from dashboard import main
 from dashboard.verbs.outcome import INPUT, REFUSED
+from dashboard.verbs.output import show_rows
 from models.errors import Refused
 
 TAG = "small/acme/l1/p01/active_power"
@@ -162,3 +163,8 @@ def test_help_says_honestly_that_nobody_logs_in(run, capfd):
     for words in (("endpoint", "write", "--help"), ("endpoint", "call", "--help")):
         assert main.run(words) == 0
         assert "no login yet" in " ".join(capfd.readouterr().out.split())
+
+
+def test_what_somebody_wrote_is_printed_and_steers_neither_table_nor_terminal(capsys):
+    show_rows([{"asked": "[/x] 45 [kW] :warning: \x1b[2J"}], ("asked",), json=False)
+    assert "[/x] 45 [kW] :warning: \\x1b[2J" in capsys.readouterr().out
