@@ -11,6 +11,7 @@ from pydantic import Field
 
 from cluster.acting import acting
 from cluster.asking import parse_time
+from cluster.bindings import is_own_gateway
 from cluster.ports import (
     BrowsedNode,
     CertificateEntry,
@@ -157,7 +158,8 @@ def _one(router: APIRouter, service: ParkService) -> None:
     async def endpoint(park: str, endpoint: str) -> Response:
         """Return one endpoint: its status in full, and when its server's certificate expires.
 
-        `sessions`: the processes of this machine that have a session to its server.
+        `sessions`: the processes of this machine that have a session to its server; none where a
+        gateway in a plant reads it.
         """
         found = {one.id: one for one in await service.endpoints(park)}
         if endpoint not in found:
@@ -165,7 +167,10 @@ def _one(router: APIRouter, service: ParkService) -> None:
         until_us = expiries(await service.certificates()).get(f"{park}/{endpoint}")
         until_us = until_us or found[endpoint].certificate_us
         told = cast("dict[str, object]", plain(found[endpoint]))
-        held = await asyncio.to_thread(holders_at, found[endpoint].url)
+        # Behind a gateway in a plant the same address is another server.
+        by = found[endpoint].gateway
+        here = not by or is_own_gateway(by.removeprefix(f"{park}-"))
+        held = await asyncio.to_thread(holders_at, found[endpoint].url) if here else ()
         return answer(
             {
                 **told,

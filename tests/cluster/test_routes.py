@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -238,6 +239,28 @@ async def test_one_endpoint_tells_which_processes_have_a_session_to_its_server(h
         await budget.take("crawl", 1.0)
         (held,) = (await http.get("/parks/small/endpoints/plc")).json()["sessions"]
         assert (held["pid"], held["purpose"]) == (os.getpid(), "crawl")
+        budget.give_back("crawl")
+    finally:
+        budgets._folder.clear()
+
+
+@pytest.mark.parametrize(
+    ("gateway", "told"), [("hall-2", 0), ("small-gateway", 1), ("small-gateway-2", 1)]
+)
+async def test_an_endpoint_in_a_plant_tells_no_session_to_the_same_address_here(
+    http, service, tmp_path, monkeypatch, gateway, told
+):
+    known = service.endpoints
+
+    async def read_by(park):
+        return [replace(one, gateway=gateway) for one in await known(park)]
+
+    monkeypatch.setattr(service, "endpoints", read_by)
+    share_sessions(tmp_path)
+    try:
+        budget = budget_of((await http.get("/parks/small/endpoints/plc")).json()["url"])
+        await budget.take("crawl", 1.0)
+        assert len((await http.get("/parks/small/endpoints/plc")).json()["sessions"]) == told
         budget.give_back("crawl")
     finally:
         budgets._folder.clear()
