@@ -199,7 +199,9 @@ def test_a_queued_run_is_cancelled_at_once_and_a_running_one_is_asked(store):
         store.cancel_run("nothing", "boss", NOW_US)
 
 
-def test_the_audit_trail_tells_when_somebody_changed_it(store, tmp_path):
+@pytest.mark.parametrize("page", [1, 2, 5, 6])
+def test_the_audit_trail_tells_when_somebody_changed_it(store, tmp_path, monkeypatch, page):
+    monkeypatch.setattr("cluster.metadata.store._PAGE", page)
     for number in range(5):
         store.audit(NOW_US + number, "me", "endpoint.add", f"e{number}", {"url": "x", "n": number})
     assert store.verify_audit() == 5
