@@ -22,6 +22,8 @@ ERRANDS: Final = b"errands"
 """Signed with an answer, so that it can be taken for no configuration."""
 REPORT_MOST: Final = 8_000_000
 """Bytes of what one errand may find; longer lists are asked for in pages."""
+_TEXT_MOST: Final = 4_000
+"""Characters of an error that are believed: it goes into answers, logs and the trail."""
 PAGE: Final = 5_000
 """Nodes of a crawl that travel at once."""
 
@@ -180,6 +182,7 @@ def _sendable(text: object) -> str:
 def error_of(fault: Fault) -> TwinError:
     """Inverse of `fault_of`, as far as errors of the tree can be told apart from outside."""
     kind = _FAULTS.get(fault.error, Unavailable)
+    what, remedy, where = (text[:_TEXT_MOST] for text in (fault.what, fault.remedy, fault.where))
     if issubclass(kind, InputError):
-        return kind(fault.what, fault.remedy, fault.where)
-    return kind(fault.what, fault.remedy)
+        return kind(what, remedy, where)
+    return kind(what, remedy)

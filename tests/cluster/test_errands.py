@@ -461,6 +461,7 @@ def test_an_error_says_here_what_it_said_there(error, kind):
     assert type(again) is kind
     assert str(again) == str(error) if kind is type(error) else again.what
     assert isinstance(error_of(Fault(error="Exit", what="a")), Unavailable)
+    assert len(error_of(Fault(error="Refused", what="a" * 10**6)).what) == 4000
 
 
 def test_a_fault_with_a_name_that_is_no_utf_8_can_be_told():
