@@ -108,6 +108,7 @@ class EdgeErrands:
                     wait_s = self._pace.busy_s if lately else self._pace.idle_s
                 else:
                     wait_s = self._pace.fault_s
+                    self._told.clear()  # what did not fit is no reason to ask at once
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._told.wait(), wait_s)
                 self._told.clear()

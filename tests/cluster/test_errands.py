@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from cluster.edge import Edge, EdgeSettings
-from cluster.edge_errands import Pace
+from cluster.edge_errands import EdgeErrands, Pace, _Doing
 from cluster.edge_link import LinkSettings
 from cluster.endpoint_desk import EndpointDesk
 from cluster.errand import KINDS, Errand, error_of, fault_of, plain_arguments, read_arguments
@@ -266,6 +266,30 @@ async def test_whatever_an_answer_is_errands_are_asked_for_again(
         await broken.wait()
         operations.errands._heard.clear()
         await until(lambda: "hall-2" in operations.errands._heard)
+
+
+async def test_a_service_that_is_away_is_asked_at_its_pace_although_much_is_to_be_told(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("cluster.edge_errands.REPORT_MOST", 10)
+    asked = []
+
+    class Away:
+        async def send(self, *_, **__):
+            asked.append(1)
+            raise Unavailable("the service does not answer")
+
+    made = EdgeErrands(Away(), {}, tmp_path, lambda: None, Pace(fault_s=60.0))
+    for name in "ab":
+        errand = Errand(id=name, park="p", method="certificates", arguments=(), limit_s=1.0)
+        made._doing[name] = _Doing(errand, report=Report(id=name, over=True, found="x" * 20))
+    asking = asyncio.create_task(made.run())
+    await until(lambda: asked)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert len(asked) == 1
 
 
 # --- who waits, and until when ---
