@@ -31,6 +31,7 @@ from cluster.settings import SECRET_FILES
 from cluster.until_stopped import until_stopped
 from connectors.gateway import Gateway, GatewaySettings, Taken, read_state
 from connectors.opcua.budget import share_sessions
+from connectors.opcua.compiled import compile_once
 from connectors.opcua.config import EndpointConfig
 from connectors.opcua.expiry import with_expiry
 from connectors.opcua.listen_at import REVERSE, listen_at
@@ -305,4 +306,5 @@ def run_edge(settings: EdgeSettings, log_level: str, tell: Callable[[str], None]
     edge = Edge(settings, tell)
     logs.configure(settings.folder / "logs", "gateway", log_level)
     tell(f"its buffer and its log are in {settings.folder}")
+    compile_once(tell)
     asyncio.run(edge.run())
