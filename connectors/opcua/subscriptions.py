@@ -101,10 +101,6 @@ class Subscriptions:
         then = self._decoder.present()
         since = self._silent_since()
         going_on, how = await self._going_on(opened, identity)
-        kept = self._keeping.kept
-        # What one of them held is lost with it, though the others went on.
-        whole = kept is not None and 0 < len(going_on) == len(kept.subscriptions)
-        noticed = any(one.events for one in going_on)
         publisher, items = self._publisher, list(enumerate(self._config.items, start=1))
         publisher.attach(partial(_sent, client), [one.id for one in going_on])
         self._intake.fresh = True
@@ -121,8 +117,8 @@ class Subscriptions:
         self._telling.spoke = not going_on
         self._connected()
         if since is not None:
-            self._judge.returned(since, monitor, then, kept=whole, how=how)
-            if not noticed:
+            self._judge.returned(since, monitor, then, kept=bool(going_on), how=how)
+            if not going_on:
                 self._notifiers.missed(since[1], self._telling.heard_us, how)
             self._telling.resumes += bool(going_on)
         await self._keeping.keep(client, identity, monitor)
@@ -150,10 +146,8 @@ class Subscriptions:
             return kept.subscriptions, "in the same session"
         if kept.subscriptions and kept.alive:
             moved = await transfer(opened.client, kept)
-            if len(moved) == len(kept.subscriptions):
-                return moved, "in a new session"
             if moved:
-                return moved, "the server no longer knew some of the subscriptions"
+                return moved, "in a new session"
         return (), "the server no longer knew the subscriptions"
 
     async def _catch_up(self, going_on: tuple[Subscribed, ...]) -> None:
